@@ -381,7 +381,14 @@ fn hourly_bytes(kilobytes: u64) -> Result<u64, ConfigError> {
     if kilobytes == 0 {
         return Ok(0);
     }
-    let kilobytes = within("controller.kilobytes_an_hour", kilobytes, HOURLY_KILOBYTES_LEAST, 10_000_000)?;
+    let most = 10_000_000;
+    if !(HOURLY_KILOBYTES_LEAST..=most).contains(&kilobytes) {
+        return Err(ConfigError::value(
+            "controller.kilobytes_an_hour",
+            format!("{kilobytes} is out of range"),
+            format!("use {HOURLY_KILOBYTES_LEAST} to {most}, or 0 for no bound"),
+        ));
+    }
     Ok(kilobytes.saturating_mul(1_000))
 }
 

@@ -54,7 +54,7 @@ pub async fn examine(
     let routers = counted(routers, "router");
     note(Finding::good("settings", format!("site {}, {routers}", config.site)), MACHINE);
     if config.routers.is_empty() {
-        let cure = "prepare one with tawi-agent router-script, and add a [[router]] table to routers.toml";
+        let cure = "add one: sudo tawi-agent router add core 192.168.88.1";
         note(Finding::doubtful("routers", "none is configured", cure), MACHINE);
     }
     for finding in

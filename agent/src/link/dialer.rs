@@ -135,6 +135,7 @@ pub struct Dialer {
     server_name: Option<String>,
     proxy: Option<Proxy>,
     order: Order,
+    started: Instant,
     bytes: Arc<ByteCounters>,
 }
 
@@ -161,6 +162,7 @@ impl Dialer {
             server_name: controller.server_name.clone(),
             proxy: controller.proxy.clone(),
             order: Order::new(controller.addresses.len()),
+            started: Instant::now(),
             bytes,
         })
     }
@@ -188,7 +190,7 @@ impl Dialer {
     /// # Errors
     /// [`DialError`] names the address; the next call tries the one after it.
     pub async fn dial(&mut self) -> Result<Dialed, DialError> {
-        let turn = self.order.next(Instant::now());
+        let turn = self.order.next(self.started.elapsed());
         let address = self.addresses.get(turn).cloned();
         let address = address.unwrap_or(ControllerAddress { host: String::new(), port: 0 });
         let tls = TlsConnector::from(Arc::clone(&self.made_with.borrow_and_update()));

@@ -26,7 +26,7 @@ use crate::staff::{Login, Role};
     after_help = "Examples:
   tawi-controller serve
   tawi-controller staff add owner --role owner
-  tawi-controller site add nyeri-01 --name \"Nyeri town\" --bundle ./nyeri-01
+  tawi-controller site add nyeri-01 --name \"Nyeri town\" --bundle nyeri-01.ticket
   tawi-controller plan add \"Home 10\" --connection-type home-10 --price 1500 --validity 30d
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 69 database or port cannot be had, 78 bad settings."
@@ -182,7 +182,7 @@ is refused at once. A device was stolen? Run tawi-controller site revoke first: 
         #[command(flatten)]
         way: SiteWay,
     },
-    /// Shut a site out: it is gone for good
+    /// Shut a site out, until it is renewed
     #[command(after_help = "Example:
   tawi-controller site revoke nyeri-01
 Nothing is sold there any more, until the site is brought back: tawi-controller site renew")]

@@ -175,12 +175,13 @@ impl Shell {
         let lines: Vec<String> = sites
             .iter()
             .map(|site| {
-                let state = match (site.revoked_at, site.presence.is_online) {
-                    (Some(_), _) => "revoked",
-                    (None, true) => "up",
-                    (None, false) => "down",
+                let state = match (site.revoked_at, site.presence.is_online, site.presence.changed_at) {
+                    (Some(_), ..) => "revoked",
+                    (None, true, _) => "up",
+                    (None, false, Some(_)) => "down",
+                    (None, false, None) => "not started",
                 };
-                format!("{:<20} {state:<8} {}", site.id.as_str(), site.name)
+                format!("{:<20} {state:<12} {}", site.id.as_str(), site.name)
             })
             .collect();
         let words = if lines.is_empty() {

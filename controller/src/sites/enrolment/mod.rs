@@ -137,7 +137,7 @@ impl NewTicket {
             "# Ticket of site {site} for Tawi's agent: good once, for one device, until {until}.\n\
              # Whoever has it can become this site: keep it to yourself, and delete it when it is used.\n\
              # At the site, in the directory of this file:\n\
-             #     sudo tawi-agent enrol < {}\n\
+             #     sudo tawi-agent enrol --file {}\n\
              {}\n",
             self.file_name(),
             self.text
