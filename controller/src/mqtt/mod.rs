@@ -17,6 +17,7 @@ mod budget;
 pub mod by_hand;
 mod connection;
 mod intake;
+pub mod line;
 mod positions;
 mod published;
 mod publisher;
