@@ -154,12 +154,14 @@ impl Dialer {
         let socket = directory.join("mqtt.sock");
         let listener = bind_private(&socket)?;
         let tls = watch::Sender::new(tls);
-        let addresses = watch::Sender::new(controller.mqtt_addresses());
+        let addresses = controller.mqtt_addresses();
+        let order = Order::new(addresses.len());
+        let addresses = watch::Sender::new(addresses);
         Ok(Self {
             socket,
             listener: Arc::new(listener),
             made_with: tls.subscribe(),
-            order: Order::new(addresses.borrow().len()),
+            order,
             last: 0,
             going_to: addresses.subscribe(),
             line: Line { tls, addresses, refusals: Arc::default() },

@@ -25,7 +25,7 @@ fn clock() -> TrustedClock {
 }
 
 async fn ask(ticket: &Ticket, key: &AgentKey) -> Result<Issued, EnrolError> {
-    Box::pin(enrol(ticket, key, clock(), |_| {})).await
+    Box::pin(enrol(ticket, key, clock(), None, |_| {})).await
 }
 
 #[tokio::test]
@@ -125,5 +125,5 @@ async fn a_device_without_a_battery_enrols_although_it_wakes_in_1970() {
     let office = Office::start().await;
     let clock = TrustedClock::new(Clock::manual(UnixMillis(0)), KeptTime::default());
     let (ticket, key) = (office.ticket(SITE, 1), AgentKey::generate().unwrap());
-    Box::pin(enrol(&ticket, &key, clock, |_| {})).await.unwrap();
+    Box::pin(enrol(&ticket, &key, clock, None, |_| {})).await.unwrap();
 }

@@ -4,6 +4,7 @@
 //!            ┌─ connection: polls, hands over ─▶ intake: one transaction for what waits ─▶ answers, acknowledgement
 //! broker ────┤
 //!            ├─────────────────────────────────── publisher: outbox ─▶ deltas and snapshots ─▶ published: noted
+//!            ├─────────────────────────────────── asking: another broker was reached ─▶ sites say hello once more
 //!            └─────────────────────────────────── watched: somebody looks ─▶ what waits at the site is asked for
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 pub mod acl;
 mod answers;
+mod asking;
 mod budget;
 pub mod by_hand;
 mod connection;
@@ -77,6 +79,9 @@ pub async fn run(controller: Controller, address: BrokerAddress, stop: Stop) {
     tasks.spawn(intake::run(controller.clone(), heard, pipe.clone(), spoken.clone()));
     tasks.spawn(watched::run(controller.clone(), pipe.clone(), spoken, stop.clone()));
     tasks.spawn(publisher::run(controller.clone(), pipe.clone(), stop.clone()));
+    if address.is_external {
+        tasks.spawn(asking::run(controller.clone(), pipe.clone(), stop.clone()));
+    }
     let kept = connection::keep(&controller.ids, &address, &pipe, hand_over, stop.clone());
     supervise(kept, tasks, &stop).await;
     // Nobody is let in any more, and whoever is in goes.
