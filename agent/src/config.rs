@@ -115,8 +115,12 @@ pub struct Config {
 /// How to reach head office.
 #[derive(Clone, Debug)]
 pub struct ControllerConfig {
-    /// Tried in turn. Never empty.
+    /// Where head office is. Never empty.
     pub addresses: Vec<ControllerAddress>,
+    /// Where it hears MQTT, if not there.
+    pub brokers: Vec<ControllerAddress>,
+    /// Whether the settings name those themselves, whatever head office says.
+    pub names_brokers: bool,
     /// The name that the controller's certificate must carry; `None` for the host of each address.
     pub server_name: Option<String>,
     /// Through what they are reached; `None`: directly.
@@ -133,6 +137,16 @@ pub struct ControllerConfig {
     pub hourly_bytes: u64,
     /// The first pause before another try; it doubles up to five minutes, and the real pause is random below it.
     pub reconnect_base: Duration,
+}
+
+impl ControllerConfig {
+    /// Where MQTT is tried, in turn: with the broker, if that is not head office's own, and at head office, which says where
+    /// to go when the broker has moved.
+    #[must_use]
+    pub fn mqtt_addresses(&self) -> Vec<ControllerAddress> {
+        let door = self.addresses.iter().filter(|address| !self.brokers.contains(address));
+        self.brokers.iter().chain(door).cloned().collect()
+    }
 }
 
 /// A host and a port.
@@ -319,25 +333,12 @@ fn check_controller(
     let key = "controller.addresses";
     let known = home.identity.as_ref().map(|identity| &identity.addresses);
     let texts = raw.addresses.as_ref().or(known).ok_or_else(|| unknown(key))?;
-    if texts.is_empty() || texts.len() > CONTROLLER_ADDRESSES {
-        let problem = format!("it names {} addresses", texts.len());
-        return Err(ConfigError::value(
-            key,
-            problem,
-            format!("name 1 to {CONTROLLER_ADDRESSES}, such as [\"isp.example:8883\"]"),
-        ));
-    }
-    let mut addresses = Vec::with_capacity(texts.len());
-    for text in texts {
-        let (host, port) = split_host_port(text, CONTROLLER_PORT).ok_or_else(|| {
-            ConfigError::value(
-                key,
-                format!("{text:?} is not host:port"),
-                "write it as isp.example:8883 or [2001:db8::1]:8883",
-            )
-        })?;
-        addresses.push(ControllerAddress { host, port });
-    }
+    let addresses = check_addresses(key, texts)?;
+    let known = home.identity.as_ref().map(|identity| &identity.brokers).filter(|known| !known.is_empty());
+    let brokers = match raw.broker_addresses.as_ref().or(known) {
+        Some(texts) => check_addresses("controller.broker_addresses", texts)?,
+        None => Vec::new(),
+    };
     if raw
         .server_name
         .as_ref()
@@ -354,6 +355,8 @@ fn check_controller(
     files::refuse_world_readable("controller.key_file", &key_file)?;
     Ok(ControllerConfig {
         addresses,
+        brokers,
+        names_brokers: raw.broker_addresses.is_some(),
         server_name: raw.server_name.clone(),
         proxy: proxy::check(raw, finder)?,
         ca_file: home.find(raw.ca_file.as_deref(), CA_FILE, finder),
@@ -374,6 +377,28 @@ fn check_controller(
             60_000,
         )?),
     })
+}
+
+fn check_addresses(key: &str, texts: &[String]) -> Result<Vec<ControllerAddress>, ConfigError> {
+    if texts.is_empty() || texts.len() > CONTROLLER_ADDRESSES {
+        let problem = format!("it names {} addresses", texts.len());
+        return Err(ConfigError::value(
+            key,
+            problem,
+            format!("name 1 to {CONTROLLER_ADDRESSES}, such as [\"isp.example:8883\"]"),
+        ));
+    }
+    let read = |text: &String| {
+        let (host, port) = split_host_port(text, CONTROLLER_PORT).ok_or_else(|| {
+            ConfigError::value(
+                key,
+                format!("{text:?} is not host:port"),
+                "write it as isp.example:8883 or [2001:db8::1]:8883",
+            )
+        })?;
+        Ok(ControllerAddress { host, port })
+    };
+    texts.iter().map(read).collect()
 }
 
 /// Less than the least would not carry what a small site tells in a day.

@@ -87,12 +87,13 @@ enum JobError {
     Payments(#[from] PaymentError),
 }
 
-/// Runs all jobs until `stop`.
-pub async fn run(controller: Controller, stop: Stop) {
+/// Runs all jobs until `stop`. `silence` is after how long a site that says nothing is offline; `None` where nobody of ours hears
+/// its pings, and the broker that does tells its last will.
+pub async fn run(controller: Controller, silence: Option<Duration>, stop: Stop) {
     tokio::join!(
         every(EXPIRY_PERIOD, "expiry", stop.clone(), || expire(&controller)),
         every(EXPIRY_PERIOD, "commands", stop.clone(), || close_late_commands(&controller)),
-        every(PRESENCE_PERIOD, "presence", stop.clone(), || mark_silent(&controller)),
+        every(PRESENCE_PERIOD, "presence", stop.clone(), || mark_silent(&controller, silence)),
         every(CHECKPOINT_PERIOD, "checkpoint", stop.clone(), || checkpoint(&controller)),
         every(CATALOGUE_PERIOD, "catalogue", stop.clone(), || refresh_plans(&controller, &stop)),
         every(PERIODS_PERIOD, "periods", stop.clone(), || follow_up_periods(&controller)),
@@ -272,10 +273,11 @@ async fn checkpoint(controller: &Controller) -> Result<(), JobError> {
 }
 
 /// Shows sites as offline that have been silent for too long: their farewell may never have come.
-async fn mark_silent(controller: &Controller) -> Result<(), JobError> {
+async fn mark_silent(controller: &Controller, silence: Option<Duration>) -> Result<(), JobError> {
+    let Some(silence) = silence else { return Ok(()) };
     let now = controller.clock.now();
     let mut transaction = controller.database.write().await?;
-    let silent = sites::store::mark_silent_offline(&mut transaction, now.minus(SILENCE), now).await?;
+    let silent = sites::store::mark_silent_offline(&mut transaction, now.minus(silence), now).await?;
     transaction.commit().await?;
     for site in silent {
         tracing::info!(site.id = %site, "a site fell silent");

@@ -1,9 +1,11 @@
 //! The controller's own certificate authority: one key that vouches for every agent and for the front door.
 //!
 //! The directory holds `ca.key` (mode 0600) and `ca.pem`, and nothing else: the front door's certificate is made anew
-//! at each start and never written, so there is none to steal or to forget to renew. There are no revocation lists
-//! either: the front door asks the database at each connection. Nothing here reads the clock or opens a socket.
+//! at each start and never written, so there is none to steal or to forget to renew. The front door needs no list of
+//! who is revoked: it asks the database at each connection. For a broker that cannot, `broker.rs` makes one. Nothing
+//! here reads the clock or opens a socket.
 
+mod broker;
 mod grace;
 mod request;
 
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PublicKeyData as _,
+    KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber,
 };
 use ring::digest::{SHA256, digest};
 use rustls::RootCertStore;
@@ -34,6 +36,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::ids::SiteId;
 
+pub use broker::{Revoked, ServerCertificate, serial_of};
 pub use grace::GRACE;
 use grace::WithGrace;
 pub use request::{BadRequest, DeviceKey};
@@ -47,6 +50,9 @@ const SERVER_VALIDITY: Duration = Duration::from_secs(5 * 366 * 86_400);
 const AUTHORITY_VALIDITY: Duration = Duration::from_secs(30 * 366 * 86_400);
 /// Certificates begin so long before they were made, because clocks at sites run behind.
 const CLOCK_SLACK: Duration = Duration::from_secs(2 * 86_400);
+
+/// Bytes of a serial number: RFC 5280 takes 20.
+const SERIAL_BYTES: usize = 16;
 
 /// Why certificates cannot be made.
 #[derive(Debug, Error)]
@@ -224,7 +230,7 @@ impl Pki {
     pub fn issue_site(&self, site: &SiteId, now: UnixMillis) -> Result<SiteCertificate, PkiError> {
         let failed = |source| PkiError::Certificate { subject: format!("site {site}"), source };
         let key = KeyPair::generate().map_err(failed)?;
-        let params = site_params(site, now);
+        let params = site_params(site, &key, now);
         let certificate = params.signed_by(&key, &*self.issuer).map_err(failed)?;
         Ok(SiteCertificate { issued: issued(&certificate, now), key_pem: key.serialize_pem() })
     }
@@ -235,7 +241,8 @@ impl Pki {
     /// [`PkiError::Certificate`].
     pub fn issue_for(&self, key: &DeviceKey, site: &SiteId, now: UnixMillis) -> Result<Issued, PkiError> {
         let failed = |source| PkiError::Certificate { subject: format!("site {site}"), source };
-        let certificate = site_params(site, now).signed_by(&key.public_key, &*self.issuer).map_err(failed)?;
+        let params = site_params(site, &key.public_key, now);
+        let certificate = params.signed_by(&key.public_key, &*self.issuer).map_err(failed)?;
         Ok(issued(&certificate, now))
     }
 
@@ -326,8 +333,17 @@ fn issued(certificate: &rcgen::Certificate, now: UnixMillis) -> Issued {
 }
 
 /// For client authentication only, and of one name: the site's.
-fn site_params(site: &SiteId, now: UnixMillis) -> CertificateParams {
+fn site_params(site: &SiteId, key: &impl PublicKeyData, now: UnixMillis) -> CertificateParams {
     let mut params = leaf_params(site.as_str(), now, SITE_VALIDITY);
+    // By the key alone, as rcgen has it, the next certificate of a device would have the number of the last, and a list
+    // that names the last would shut out both.
+    let digest = digest(&SHA256, &[key.der_bytes(), &now.0.to_be_bytes()].concat());
+    let mut serial: Vec<u8> = digest.as_ref().iter().take(SERIAL_BYTES).copied().collect();
+    // Positive, and as long in its shortest form.
+    if let Some(first) = serial.first_mut() {
+        *first = *first & 0x7f | 0x40;
+    }
+    params.serial_number = Some(SerialNumber::from(serial));
     params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
     params
 }

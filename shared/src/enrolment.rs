@@ -181,6 +181,9 @@ pub struct Enrolled {
     pub authority: String,
     /// Where head office is, as `host:port`, best first.
     pub addresses: Vec<String>,
+    /// Where it hears MQTT, in the same form, if not there. Releases before external brokers know nothing of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brokers: Vec<String>,
 }
 
 /// The answer to a request that came to nothing, with a status of 400 or more.
@@ -249,6 +252,17 @@ mod tests {
         check(&nowhere.to_text(), BadTicket::Damaged);
         let far = Ticket { addresses: vec!["x".repeat(ADDRESS_BYTES + 1)], ..ticket() };
         check(&far.to_text(), BadTicket::Damaged);
+    }
+
+    #[test]
+    fn an_answer_without_brokers_is_as_it_was_before_there_were_any() {
+        let old = r#"{"site":"a","certificate":"c","authority":"d","addresses":["isp.example:8883"]}"#;
+        let mut read: Enrolled = serde_json::from_str(old).unwrap();
+        assert!(read.brokers.is_empty());
+        assert_eq!(serde_json::to_string(&read).unwrap(), old);
+        read.brokers.push("mq.isp.example:8883".to_owned());
+        let written = serde_json::to_string(&read).unwrap();
+        assert_eq!(serde_json::from_str::<Enrolled>(&written).unwrap(), read);
     }
 
     #[test]

@@ -73,6 +73,17 @@ pub fn down_filter(site: &SiteId) -> String {
     format!("v1/{site}/down/#")
 }
 
+/// Every topic on which a site speaks, with `place` where its name stands: for access rules of brokers, which have a word of
+/// their own there.
+pub fn up_topics(place: &str) -> impl Iterator<Item = String> {
+    Up::ALL.into_iter().map(move |(_, name)| format!("v1/{place}/up/{name}"))
+}
+
+/// The same of what a site hears.
+pub fn down_topics(place: &str) -> impl Iterator<Item = String> {
+    Down::ALL.into_iter().map(move |(_, name)| format!("v1/{place}/down/{name}"))
+}
+
 /// The prefix of all that `site` may publish, with the closing slash.
 #[must_use]
 pub fn up_prefix(site: &SiteId) -> String {
@@ -125,6 +136,16 @@ mod tests {
         for (down, _) in Down::ALL {
             assert_eq!(parse_down(&down.topic(&site)), Some((site.clone(), down)));
         }
+    }
+
+    #[test]
+    fn rules_name_every_topic() {
+        let read = |topics: Vec<String>| -> Vec<bool> {
+            topics.iter().map(|topic| parse_up(topic).is_some() || parse_down(topic).is_some()).collect()
+        };
+        assert_eq!(read(up_topics("a").collect()), [true; 6]);
+        assert_eq!(read(down_topics("a").collect()), [true; 3]);
+        assert_eq!(down_topics("%u").next().unwrap(), "v1/%u/down/state");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! by hand, a million steps in minutes.
 
 pub mod backhaul;
+pub mod broker;
 pub mod browser;
 pub mod carried;
 pub mod disk;

@@ -130,6 +130,17 @@ impl Program {
         }
     }
 
+    /// Tells it something.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let id = self.child.id().with_context(|| format!("{} has ended", self.name))?;
+        let pid =
+            i32::try_from(id).ok().and_then(Pid::from_raw).context("a process id is a positive number")?;
+        kill_process(pid, signal).with_context(|| format!("telling {}", self.name))
+    }
+
     /// The power goes: SIGKILL, no goodbye.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use routeros_sim::{NewDevice, Service};
 use serde_json::{Value, json};
 
 use crate::backhaul::Backhaul;
+use crate::broker::{Broker, Mosquitto};
 use crate::office::{Office, id_of};
 use crate::process::{self, Program};
 
@@ -39,6 +40,8 @@ pub struct Plan {
     pub controller_program: Option<PathBuf>,
     /// How often the agents look at their routers; `None` for their own defaults.
     pub timing: Option<Timing>,
+    /// Which broker there is between the sites and head office.
+    pub broker: Broker,
 }
 
 /// How often an agent looks at its routers.
@@ -65,6 +68,7 @@ impl Default for Plan {
             agent_program: None,
             controller_program: None,
             timing,
+            broker: Broker::wanted(),
         }
     }
 }
@@ -77,6 +81,7 @@ pub struct World {
     pub daraja: daraja_sim::Simulator,
     controller: Option<Program>,
     controller_program: Option<PathBuf>,
+    mosquitto: Option<Mosquitto>,
     /// Head office's API.
     pub office: Office,
     /// The sites.
@@ -171,8 +176,18 @@ impl World {
         };
         let daraja = daraja_sim::Simulator::start(settings).await?;
         say("starting the controller");
-        let (http, broker) = (free_address().await?, free_address().await?);
-        write_controller_config(directory, (http, broker), &daraja.base_url(), plan.pull_seconds)?;
+        let (http, door) = (free_address().await?, free_address().await?);
+        write_controller_config(directory, (http, door), &daraja.base_url(), plan.pull_seconds)?;
+        let mosquitto = match plan.broker {
+            Broker::Embedded => None,
+            Broker::Mosquitto => {
+                say("starting mosquitto");
+                let mosquitto = Mosquitto::start(directory, free_address().await?).await?;
+                use_broker(directory, Some(mosquitto.address()))?;
+                Some(mosquitto)
+            }
+        };
+        let broker = mosquitto.as_ref().map_or(door, Mosquitto::address);
         let controller = start_controller(directory, plan.controller_program.as_deref()).await?;
         let token =
             controller_command(directory, &["token", "add", "world", "--role", "owner", "--json"]).await?;
@@ -186,6 +201,7 @@ impl World {
             daraja,
             controller: Some(controller),
             controller_program: plan.controller_program.clone(),
+            mosquitto,
             office,
             sites: Vec::new(),
             dashboard,
@@ -324,6 +340,11 @@ impl World {
         Ok(Person { customer: id_of(&added)?, account_number, phone })
     }
 
+    /// The broker that is not inside the controller, if there is one.
+    pub fn mosquitto(&mut self) -> Option<&mut Mosquitto> {
+        self.mosquitto.as_mut()
+    }
+
     /// A site by index.
     ///
     /// # Errors
@@ -337,6 +358,9 @@ impl World {
     /// # Errors
     /// When one ended by itself; with the end of its log.
     pub fn ensure_running(&mut self) -> anyhow::Result<()> {
+        if let Some(mosquitto) = &mut self.mosquitto {
+            mosquitto.ensure_running()?;
+        }
         let agents = self.sites.iter_mut().filter_map(|site| site.agent.as_mut());
         self.controller.iter_mut().chain(agents).try_for_each(Program::ensure_running)
     }
@@ -428,6 +452,9 @@ impl World {
         if let Some(controller) = self.controller.take() {
             outcome = controller.stop().await.and(outcome);
         }
+        if let Some(mosquitto) = self.mosquitto.take() {
+            outcome = mosquitto.stop().await.and(outcome);
+        }
         for site in self.sites.drain(..) {
             site.router.stop().await;
         }
@@ -501,6 +528,19 @@ channel = "log"
     Ok(())
 }
 
+/// The one line by which a controller changes to another broker, or back to its own.
+///
+/// # Errors
+/// When the settings cannot be written.
+pub fn use_broker(directory: &Path, at: Option<SocketAddr>) -> anyhow::Result<()> {
+    let path = directory.join("controller.toml");
+    let text = std::fs::read_to_string(&path)?;
+    let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("url = ")).collect();
+    let line = at.map_or_else(String::new, |at| format!("url = \"mqtts://{at}\"\n"));
+    let text = kept.join("\n").replacen("[broker]\n", &format!("[broker]\n{line}"), 1);
+    Ok(std::fs::write(path, text + "\n")?)
+}
+
 fn write_router_config(
     directory: &Path,
     router: &routeros_sim::Simulator,
@@ -556,6 +596,9 @@ fn loopback() -> SocketAddr {
 }
 
 /// A port that was free a moment ago: programs that are restarted need the same one again.
-async fn free_address() -> anyhow::Result<SocketAddr> {
+///
+/// # Errors
+/// When the loopback has none.
+pub async fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(tokio::net::TcpListener::bind(loopback()).await?.local_addr()?)
 }

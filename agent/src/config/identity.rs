@@ -41,6 +41,8 @@ pub struct Identity {
     pub site: SiteId,
     /// Where head office is, as `host:port`, best first.
     pub addresses: Vec<String>,
+    /// Where it hears MQTT, in the same form, if not there.
+    pub brokers: Vec<String>,
     /// Where its files are.
     pub directory: PathBuf,
 }
@@ -51,6 +53,8 @@ struct RawIdentity {
     site: String,
     #[serde(default)]
     addresses: Vec<String>,
+    #[serde(default)]
+    brokers: Vec<String>,
 }
 
 impl Identity {
@@ -74,7 +78,7 @@ impl Identity {
                     "ask head office for a ticket, and enrol anew: tawi-agent enrol",
                 )
             })?;
-            return Ok(Some(Self { site, addresses: raw.addresses, directory }));
+            return Ok(Some(Self { site, addresses: raw.addresses, brokers: raw.brokers, directory }));
         }
         Ok(None)
     }

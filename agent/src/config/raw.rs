@@ -32,11 +32,12 @@ pub(super) struct RawRouters {
     pub(super) router: Vec<RawRouter>,
 }
 
-/// What is left out of the first four comes from the identity that enrolment left.
+/// What is left out of the first five comes from the identity that enrolment left.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawController {
     pub(super) addresses: Option<Vec<String>>,
+    pub(super) broker_addresses: Option<Vec<String>>,
     pub(super) ca_file: Option<String>,
     pub(super) certificate_file: Option<String>,
     pub(super) key_file: Option<String>,
@@ -52,6 +53,7 @@ impl Default for RawController {
     fn default() -> Self {
         Self {
             addresses: None,
+            broker_addresses: None,
             ca_file: None,
             certificate_file: None,
             key_file: None,

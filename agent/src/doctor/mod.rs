@@ -76,7 +76,7 @@ pub async fn examine(
                 let left = site_certificate::remaining(&own, clock.now(), config.is_enrolled());
                 left.into_iter().for_each(|finding| note(finding, OFFICE));
             }
-            for address in &config.controller.addresses {
+            for address in &config.controller.mqtt_addresses() {
                 let way = Way::of(&config.controller);
                 note(office::examine_controller(address, way, &tls).await, OFFICE);
             }

@@ -41,6 +41,8 @@ pub struct Issued {
     pub authority: String,
     /// Where head office is, as `host:port`.
     pub addresses: Vec<String>,
+    /// Where it hears MQTT, if not there.
+    pub brokers: Vec<String>,
     /// The first moment at which the certificate is good.
     pub not_before: UnixMillis,
     /// The last one.
@@ -72,7 +74,7 @@ pub enum BadAnswer {
     NoCertificate(String),
     /// An address that is none.
     #[error(
-        "head office named an address that is none: {0:?}\n  cure: correct broker.advertised_address at head office"
+        "head office named an address that is none: {0:?}\n  cure: correct broker.advertised_address and broker.url at head office"
     )]
     Address(String),
 }
@@ -107,6 +109,7 @@ pub fn judge(answer: &Enrolled, expected: &Expected<'_>) -> Result<Issued, BadAn
         certificate: answer.certificate.clone(),
         authority: answer.authority.clone(),
         addresses: addresses_of(answer, expected)?,
+        brokers: checked(&answer.brokers)?,
         not_before: read.not_before,
         not_after: read.not_after,
     })
@@ -132,10 +135,14 @@ fn addresses_of(answer: &Enrolled, expected: &Expected<'_>) -> Result<Vec<String
     if answer.addresses.is_empty() {
         return Ok(expected.addresses.to_vec());
     }
-    let is_address = |text: &&String| split_host_port(text, CONTROLLER_PORT).is_none();
-    if let Some(bad) = answer.addresses.iter().find(is_address) {
+    checked(&answer.addresses)
+}
+
+fn checked(addresses: &[String]) -> Result<Vec<String>, BadAnswer> {
+    let is_none = |text: &&String| split_host_port(text, CONTROLLER_PORT).is_none();
+    if let Some(bad) = addresses.iter().find(is_none) {
         return Err(BadAnswer::Address(bad.chars().take(80).collect()));
     }
     // More only make a site wait longer for the one that works.
-    Ok(answer.addresses.iter().take(CONTROLLER_ADDRESSES).cloned().collect())
+    Ok(addresses.iter().take(CONTROLLER_ADDRESSES).cloned().collect())
 }

@@ -252,13 +252,18 @@ pub fn read_key(path: &Path) -> Result<Option<AgentKey>, KeepError> {
 
 /// Neither a site nor an address that was checked has a character that TOML would act on.
 fn settings_of(next: &Next<'_>) -> String {
-    let addresses: Vec<String> =
-        next.issued.addresses.iter().map(|address| format!("\"{address}\"")).collect();
+    let listed = |addresses: &[String]| {
+        addresses.iter().map(|address| format!("\"{address}\"")).collect::<Vec<_>>().join(", ")
+    };
+    let brokers = match next.issued.brokers.as_slice() {
+        [] => String::new(),
+        brokers => format!("brokers = [{}]\n", listed(brokers)),
+    };
     format!(
         "# Written when this device was enrolled or its certificate renewed; what agent.toml names wins over it.\n\
-         site = \"{}\"\naddresses = [{}]\n",
+         site = \"{}\"\naddresses = [{}]\n{brokers}",
         next.site,
-        addresses.join(", "),
+        listed(&next.issued.addresses),
     )
 }
 
@@ -351,6 +356,7 @@ mod tests {
             certificate: format!("certificate {word}"),
             authority: format!("authority {word}"),
             addresses: vec![format!("{word}.example:8883"), "[2001:db8::1]:443".to_owned()],
+            brokers: vec![format!("mq.{word}.example:8883")],
             not_before: UnixMillis(0),
             not_after: UnixMillis(1),
         }
@@ -373,7 +379,7 @@ mod tests {
         let text = |name| fs::read_to_string(identity.file(name)).unwrap();
         assert_eq!(text(CERTIFICATE_FILE), expected.certificate);
         assert_eq!(text(CA_FILE), expected.authority);
-        assert_eq!(identity.addresses, expected.addresses);
+        assert_eq!((&identity.addresses, &identity.brokers), (&expected.addresses, &expected.brokers));
         let (_, key) = keys.iter().find(|(known, _)| *known == word).unwrap();
         let found = read_key(&identity.file(KEY_FILE)).unwrap().unwrap();
         assert_eq!(found.public_key(), key.public_key());

@@ -24,7 +24,10 @@ use super::trust::digest_of;
 use super::{EnrolError, Question, json};
 use crate::certificate::Certificate;
 use crate::clock::TrustedClock;
-use crate::config::{Config, ConfigError, ControllerConfig, FORMER_IDENTITY, IDENTITY, Identity, KEY_FILE};
+use crate::config::{
+    CONTROLLER_PORT, Config, ConfigError, ControllerAddress, ControllerConfig, FORMER_IDENTITY, IDENTITY,
+    Identity, KEY_FILE, split_host_port,
+};
 use crate::link::ByteCounters;
 use crate::link::dialer::{Line, Way};
 use crate::link::tls::{TlsFileError, certificates, client_config, client_config_for};
@@ -189,6 +192,20 @@ fn take_up(renewal: &Renewal, line: &Line) {
         Ok(tls) => line.renew(tls),
         Err(error) => warn!(%error, "the new certificate cannot be used; the one before is used on"),
     }
+    follow(&renewal.config, line);
+}
+
+/// Head office may have said besides that MQTT is spoken elsewhere now. What the settings name themselves stays.
+fn follow(config: &Config, line: &Line) {
+    if config.controller.names_brokers {
+        return;
+    }
+    let Ok(Some(identity)) = Identity::load(&config.state_directory) else { return };
+    let read = |text: &String| {
+        split_host_port(text, CONTROLLER_PORT).map(|(host, port)| ControllerAddress { host, port })
+    };
+    let brokers = identity.brokers.iter().filter_map(read).collect();
+    line.move_to(ControllerConfig { brokers, ..config.controller.clone() }.mqtt_addresses());
 }
 
 /// Where the files are now: what was read from the identity before is in the one that took its place.

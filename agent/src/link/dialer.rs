@@ -131,11 +131,13 @@ pub struct Dialer {
     line: Line,
     /// Sees whether the last connection was made with what is used now.
     made_with: watch::Receiver<Arc<ClientConfig>>,
-    addresses: Vec<ControllerAddress>,
+    /// Sees whether head office named others since.
+    going_to: watch::Receiver<Vec<ControllerAddress>>,
     server_name: Option<String>,
     proxy: Option<Proxy>,
     order: Order,
     started: Instant,
+    last: usize,
     bytes: Arc<ByteCounters>,
 }
 
@@ -153,15 +155,19 @@ impl Dialer {
         let socket = directory.join("mqtt.sock");
         let listener = bind_private(&socket)?;
         let tls = watch::Sender::new(tls);
+        let addresses = controller.mqtt_addresses();
+        let order = Order::new(addresses.len());
+        let addresses = watch::Sender::new(addresses);
         Ok(Self {
             socket,
             listener: Arc::new(listener),
             made_with: tls.subscribe(),
-            line: Line { tls, refusals: Arc::default() },
-            addresses: controller.addresses.clone(),
+            order,
+            last: 0,
+            going_to: addresses.subscribe(),
+            line: Line { tls, addresses, refusals: Arc::default() },
             server_name: controller.server_name.clone(),
             proxy: controller.proxy.clone(),
-            order: Order::new(controller.addresses.len()),
             started: Instant::now(),
             bytes,
         })
@@ -190,14 +196,23 @@ impl Dialer {
     /// # Errors
     /// [`DialError`] names the address; the next call tries the one after it.
     pub async fn dial(&mut self) -> Result<Dialed, DialError> {
+        if self.going_to.has_changed().unwrap_or(false) {
+            self.order = Order::new(self.going_to.borrow_and_update().len());
+        }
         let turn = self.order.next(self.started.elapsed());
-        let address = self.addresses.get(turn).cloned();
+        let address = self.going_to.borrow().get(turn).cloned();
         let address = address.unwrap_or(ControllerAddress { host: String::new(), port: 0 });
         let tls = TlsConnector::from(Arc::clone(&self.made_with.borrow_and_update()));
         let way = Way { server_name: self.server_name.as_deref(), proxy: self.proxy.as_ref() };
         let dialed = dial_address(&address, way, &tls, &self.bytes).await;
         self.order.tried(turn, dialed.is_ok());
+        self.last = turn;
         dialed
+    }
+
+    /// The address that was dialled last did not let us in: the next one is tried first.
+    pub fn pass_over(&mut self) {
+        self.order.tried(self.last, false);
     }
 
     /// Waits for rumqttc at the door and carries bytes both ways until either side ends.
@@ -224,10 +239,12 @@ impl Dialer {
     }
 }
 
-/// What all connections share: the certificate that they are made with, and whether head office takes it. Clones are one.
+/// What all connections share: the certificate that they are made with, whether head office takes it, and where they are made
+/// to. Clones are one.
 #[derive(Clone, Debug)]
 pub struct Line {
     tls: watch::Sender<Arc<ClientConfig>>,
+    addresses: watch::Sender<Vec<ControllerAddress>>,
     refusals: Arc<AtomicU32>,
 }
 
@@ -235,6 +252,15 @@ impl Line {
     /// The next connection is made with this; the one that there is goes on for some hours at most.
     pub fn renew(&self, tls: Arc<ClientConfig>) {
         self.tls.send_replace(tls);
+    }
+
+    /// The next connection is made to one of these.
+    pub fn move_to(&self, addresses: Vec<ControllerAddress>) {
+        self.addresses.send_if_modified(|known| {
+            let is_new = *known != addresses;
+            *known = addresses;
+            is_new
+        });
     }
 
     /// Whether head office was reached several times in a row and did not let us in.

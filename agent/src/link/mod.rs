@@ -170,6 +170,8 @@ async fn connect_once(
     }
     if matches!(subscribed, Ok(true)) {
         dialer.line().note(false);
+    } else {
+        dialer.pass_over();
     }
     let ended = session.ended().await;
     let lived = begun.elapsed();

@@ -114,6 +114,8 @@ struct State {
     /// What each token was used for.
     given: BTreeMap<String, (Vec<u8>, String)>,
     validity: (UnixMillis, UnixMillis),
+    /// Where it says that MQTT is spoken.
+    brokers: Vec<String>,
     tcp_connections: usize,
 }
 
@@ -190,6 +192,7 @@ impl Office {
             connected: Vec::new(),
             given: BTreeMap::new(),
             validity: (now.minus(DAY), now.plus(DAY * 364)),
+            brokers: Vec::new(),
             tcp_connections: 0,
         }));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -223,6 +226,11 @@ impl Office {
     /// Of certificates from now on.
     pub fn certifies_for(&self, from: UnixMillis, until: UnixMillis) {
         self.state.lock().unwrap().validity = (from, until);
+    }
+
+    /// From now on it says that MQTT is spoken there.
+    pub fn names_brokers(&self, brokers: &[String]) {
+        self.state.lock().unwrap().brokers = brokers.to_vec();
     }
 
     pub fn heard(&self) -> Vec<Heard> {
@@ -264,7 +272,10 @@ fn server_config(authority: &Authority, protocols: &[&[u8]]) -> Arc<ServerConfig
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "controller");
-    params.subject_alt_names = vec![SanType::DnsName("localhost".try_into().unwrap())];
+    params.subject_alt_names = vec![
+        SanType::DnsName("localhost".try_into().unwrap()),
+        SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()),
+    ];
     let own = params.signed_by(&key, &authority.issuer).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
@@ -433,6 +444,7 @@ impl Door {
             certificate,
             authority: self.authority.pem.clone(),
             addresses: vec![format!("localhost:{}", self.port), "isp.example:443".to_owned()],
+            brokers: state.brokers.clone(),
         };
         match way {
             Way::AnotherSite => answer.site = SiteId::parse("thika-02").unwrap(),

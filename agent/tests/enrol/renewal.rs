@@ -137,6 +137,37 @@ async fn before_it_is_due_nobody_is_asked_unless_head_office_lets_us_in_no_more(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_refused_is_told_where_mqtt_is_spoken_now_and_goes_there() {
+    let (directory, office) = (Directory::new(), Office::start().await);
+    let mut agent = Agent::enrolled(&directory, &office, 10).await;
+    let before = agent.certificate();
+    let line = agent.run(LONG);
+    let door = agent.dialer.dial().await.unwrap().address.to_string();
+    // The same place by another name, which the certificate carries too.
+    let broker = door.replace("localhost", "127.0.0.1");
+    office.names_brokers(std::slice::from_ref(&broker));
+    (0..5).for_each(|_| line.note(true));
+    agent.is_renewed(&before).await;
+    let waiting = async {
+        while agent.dialer.dial().await.unwrap().address.to_string() != broker {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.expect("it does not go there");
+    assert_eq!(agent.dialer.dial().await.unwrap().address.to_string(), broker, "and stays there");
+    // Whoever is not let in there asks at the door again, where it hears of the next change.
+    agent.dialer.pass_over();
+    assert_eq!(agent.dialer.dial().await.unwrap().address.to_string(), door);
+    // After a restart it begins where it was told to go.
+    let mut again = Agent::of(&directory, "");
+    assert_eq!(again.dialer.dial().await.unwrap().address.to_string(), broker);
+    let named = Agent::of(&directory, "[controller]\nbroker_addresses = [\"mq.example\"]\n");
+    let addresses: Vec<_> =
+        named.config.controller.mqtt_addresses().iter().map(ToString::to_string).collect();
+    assert_eq!(addresses, ["mq.example:8883".to_owned(), door], "what the settings name wins");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_answer_leaves_everything_as_it_was_and_is_asked_for_again_later() {
     let (directory, office) = (Directory::new(), Office::start().await);
     let mut agent = Agent::enrolled(&directory, &office, 200).await;

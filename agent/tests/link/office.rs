@@ -170,6 +170,8 @@ impl Office {
             runtime_directory: directory.join("run"),
             controller: ControllerConfig {
                 addresses: vec![ControllerAddress { host: "localhost".into(), port: self.port }],
+                brokers: vec![],
+                names_brokers: false,
                 server_name: None,
                 proxy: None,
                 ca_file: directory.join("ca.pem"),

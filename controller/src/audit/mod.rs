@@ -53,6 +53,8 @@ pub enum Action {
     SiteRenewed,
     /// A ticket was made for a site.
     SiteTokenMade,
+    /// A key and a certificate for a broker that is not inside the controller.
+    BrokerCertificateMade,
     /// A device became a site by a ticket, and every earlier certificate of the site was revoked.
     SiteEnrolled,
     /// A site got its next certificate.
@@ -161,6 +163,7 @@ impl Action {
             Self::SiteAdded => "site.added",
             Self::SiteRenewed => "site.renewed",
             Self::SiteTokenMade => "site.token_made",
+            Self::BrokerCertificateMade => "broker.certificate_made",
             Self::SiteEnrolled => "site.enrolled",
             Self::SiteCertificateRenewed => "site.certificate_renewed",
             Self::SiteRevoked => "site.revoked",

@@ -58,11 +58,19 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses remembered.
 const ADDRESSES: usize = 20_000;
 
+/// What every device is told of where to go.
+pub(super) struct Addresses {
+    /// Where we are, unless its ticket says otherwise.
+    pub(super) door: Vec<String>,
+    /// Where it speaks MQTT, if not with us.
+    pub(super) brokers: Vec<String>,
+}
+
 /// The desk at which devices are served.
 pub(super) struct Desk {
     controller: Controller,
     pki: Pki,
-    addresses: Vec<String>,
+    addresses: Addresses,
     places: Arc<Semaphore>,
     visits: Mutex<Attempts<IpAddr>>,
 }
@@ -174,7 +182,7 @@ impl SentAway {
 }
 
 impl Desk {
-    pub(super) fn new(controller: Controller, pki: Pki, addresses: Vec<String>) -> Self {
+    pub(super) fn new(controller: Controller, pki: Pki, addresses: Addresses) -> Self {
         Self {
             controller,
             pki,
@@ -253,12 +261,15 @@ impl Desk {
                 let done =
                     if is_enrolment { "a device became a site" } else { "a site renewed its certificate" };
                 tracing::info!(site.id = %site, peer.address = %visitor.peer, is_again, "{done}");
-                let addresses = if addresses.is_empty() { self.addresses.clone() } else { addresses };
-                let authority = self.pki.ca_pem().to_owned();
-                Ok(json(
-                    StatusCode::OK,
-                    &Enrolled { site, certificate: certificate_pem, authority, addresses },
-                ))
+                let addresses = if addresses.is_empty() { self.addresses.door.clone() } else { addresses };
+                let enrolled = Enrolled {
+                    site,
+                    certificate: certificate_pem,
+                    authority: self.pki.ca_pem().to_owned(),
+                    addresses,
+                    brokers: self.addresses.brokers.clone(),
+                };
+                Ok(json(StatusCode::OK, &enrolled))
             }
         }
     }

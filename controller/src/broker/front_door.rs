@@ -7,7 +7,8 @@
 //!
 //! Each connection has a task of its own, so that a silent one holds up nobody. The door does not understand MQTT
 //! beyond the first packet; it slows who says too much (`allowance.rs`), and ends a connection when its site is
-//! revoked, when the same site comes again, and when the controller no longer hears what is said.
+//! revoked, when the same site comes again, and when the controller no longer hears what is said. With another broker
+//! nothing stands behind it: devices get their certificates as ever, and whoever speaks MQTT is told to go elsewhere.
 
 use std::future::poll_fn;
 use std::io;
@@ -80,7 +81,8 @@ struct Shared {
     for_agents: Arc<ServerConfig>,
     for_devices: Arc<ServerConfig>,
     desk: Arc<Desk>,
-    behind: Behind,
+    /// `None` with another broker.
+    behind: Option<Behind>,
     controller: Controller,
     settings: BrokerSettings,
     connections: Arc<Semaphore>,
@@ -112,6 +114,10 @@ enum SentAway {
     Revoked { site: SiteId },
     #[error("site {site}: looking up its certificate: {source}")]
     Lookup { site: SiteId, source: SiteError },
+    #[error(
+        "site {site}: MQTT is spoken at {at} now, the broker of [broker] url; its agent asks where to go after a few refusals, unless its release knows no other broker (upgrade it) or its settings name addresses (write {at} there)"
+    )]
+    Elsewhere { site: SiteId, at: String },
     #[error("the broker behind the front door does not answer: {0}")]
     Broker(#[source] io::Error),
 }
@@ -134,6 +140,10 @@ struct Admitted {
     certificate_sha256: String,
     /// The CONNECT for the broker, and whatever the client sent after it.
     opening: Vec<u8>,
+    /// Where that goes.
+    broker: SocketAddr,
+    /// Whether the controller hears it.
+    attendance: watch::Receiver<u64>,
 }
 
 /// Who came through the handshake.
@@ -149,7 +159,7 @@ impl FrontDoor {
         listeners: Vec<TcpListener>,
         tls: DoorTls,
         desk: Desk,
-        behind: Behind,
+        behind: Option<Behind>,
         controller: Controller,
         settings: BrokerSettings,
     ) -> Self {
@@ -177,13 +187,13 @@ impl FrontDoor {
     pub(super) async fn run(self, mut stop: Stop) {
         let mut tasks = JoinSet::new();
         tasks.spawn(watch_over(Arc::clone(&self.shared)));
-        let mut attendance = self.shared.behind.attendance.clone();
+        let mut attendance = self.shared.behind.as_ref().map(|behind| behind.attendance.clone());
         let mut first = 0;
         loop {
             let accepted = tokio::select! {
                 () = stop.requested() => break,
                 Some(_) = tasks.join_next() => continue,
-                accepted = accept_when_heard(&self.listeners, &mut first, &mut attendance) => accepted,
+                accepted = accept_when_heard(&self.listeners, &mut first, attendance.as_mut()) => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => {
@@ -205,16 +215,19 @@ impl FrontDoor {
     }
 }
 
-/// While the controller does not hear, agents wait in the system's queue, and later at their own back-off.
+/// While the controller does not hear, agents wait in the system's queue, and later at their own back-off. Where none are
+/// let in, there is nothing to wait for.
 async fn accept_when_heard(
     listeners: &[TcpListener],
     first: &mut usize,
-    attendance: &mut watch::Receiver<u64>,
+    attendance: Option<&mut watch::Receiver<u64>>,
 ) -> io::Result<(TcpStream, SocketAddr)> {
-    attendance
-        .wait_for(|turn| turn % 2 == 1)
-        .await
-        .map_err(|_| io::Error::other("the controller's client is gone"))?;
+    if let Some(attendance) = attendance {
+        attendance
+            .wait_for(|turn| turn % 2 == 1)
+            .await
+            .map_err(|_| io::Error::other("the controller's client is gone"))?;
+    }
     poll_fn(|context| {
         for step in 0..listeners.len() {
             // Beginning behind whoever was last, so that a crowd at one port keeps no other waiting.
@@ -275,7 +288,10 @@ impl Shared {
                     Err(error) => tracing::error!(site.id = %site, %error, "a site was sent away"),
                 }
             }
-            Err(error @ (SentAway::NotAdmitted { .. } | SentAway::Revoked { .. })) => {
+            Err(
+                error
+                @ (SentAway::NotAdmitted { .. } | SentAway::Revoked { .. } | SentAway::Elsewhere { .. }),
+            ) => {
                 tracing::warn!(peer.address = %peer, %error, "sent away");
             }
             Err(error @ SentAway::Lookup { .. }) => {
@@ -305,16 +321,24 @@ impl Shared {
         let (packet, rest) = timeout(self.settings.connect_deadline, read_connect(&mut stream))
             .await
             .map_err(|_| SentAway::ConnectSlow)??;
-        let checked = match admit(packet, &site) {
-            Ok(packet) => self.check_standing(&site, &certificate_sha256).await.map(|_| packet),
-            Err(source) => Err(SentAway::NotAdmitted { site: site.clone(), source }),
+        let checked = match (admit(packet, &site), &self.behind) {
+            (Ok(packet), Some(behind)) => {
+                self.check_standing(&site, &certificate_sha256).await.map(|_| (packet, behind))
+            }
+            (Ok(_), None) => {
+                let at = self.settings.mqtt_addresses().join(", ");
+                Err(SentAway::Elsewhere { site: site.clone(), at })
+            }
+            (Err(source), _) => Err(SentAway::NotAdmitted { site: site.clone(), source }),
         };
         match checked {
-            Ok(packet) => {
+            Ok((packet, behind)) => {
                 let mut opening =
-                    packet.encode(Some(self.behind.voucher.expose().as_bytes())).ok_or(Malformed::TooLong)?;
+                    packet.encode(Some(behind.voucher.expose().as_bytes())).ok_or(Malformed::TooLong)?;
                 opening.extend_from_slice(&rest);
-                Ok(Received::Agent(Box::new(Admitted { stream, site, certificate_sha256, opening })))
+                let (broker, attendance) = (behind.broker, behind.attendance.clone());
+                let admitted = Admitted { stream, site, certificate_sha256, opening, broker, attendance };
+                Ok(Received::Agent(Box::new(admitted)))
             }
             Err(error) => {
                 refuse(&mut stream, &error).await;
@@ -337,19 +361,19 @@ impl Shared {
     }
 
     /// A connection to the broker, from one of our addresses after the other.
-    async fn reach_broker(&self) -> io::Result<TcpStream> {
+    async fn reach_broker(&self, broker: SocketAddr) -> io::Result<TcpStream> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % SOURCES;
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::from(([127, 0, 0, FIRST_SOURCE.saturating_add(turn)], 0)))?;
-        socket.connect(self.behind.broker).await
+        socket.connect(broker).await
     }
 
     /// Bytes both ways until either side ends, or we do.
     async fn splice(&self, admitted: Admitted) -> Result<&'static str, SentAway> {
-        let mut attendance = self.behind.attendance.clone();
+        let mut attendance = admitted.attendance;
         attendance.mark_unchanged();
         let (seat, ended) = self.seats.take(&admitted.site, &admitted.certificate_sha256);
-        let mut broker = timeout(LOOPBACK, self.reach_broker())
+        let mut broker = timeout(LOOPBACK, self.reach_broker(admitted.broker))
             .await
             .map_err(|_| SentAway::Broker(io::ErrorKind::TimedOut.into()))?
             .map_err(SentAway::Broker)?;

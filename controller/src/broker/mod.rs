@@ -6,15 +6,16 @@
 //! ```
 //!
 //! The broker is a pipe: it keeps nothing, and is trusted with nothing but order. The front door knows who somebody
-//! is (`admission.rs`, pure) and the broker asks `mqtt/acl.rs` (pure) what that somebody may say and hear. To use
-//! another broker is to answer [`start`] with another [`BrokerAddress`]; nothing else of the controller knows which
-//! one it is.
+//! is (`admission.rs`, pure) and the broker asks `mqtt/acl.rs` (pure) what that somebody may say and hear. With another
+//! broker (`external.rs`) the front door goes on for devices that want a certificate, and sends MQTT away; where the
+//! controller itself goes is in [`BrokerAddress`], and who hears the sites in [`Attendance`].
 
 pub mod admission;
 mod allowance;
 pub mod connect_packet;
 mod embedded;
 mod enrolment;
+pub mod external;
 mod front_door;
 mod seats;
 pub mod settings;
@@ -38,10 +39,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::ids::IdSource;
+use crate::mqtt::acl::CONTROLLER_USER;
+use crate::mqtt::line::Line;
 use crate::pki::{Pki, PkiError};
 use crate::shutdown::Stop;
 use crate::state::Controller;
 
+pub use external::ExternalBroker;
 pub(crate) use front_door::SEEN_PERIOD;
 #[cfg(test)]
 pub(crate) use front_door::note_seen;
@@ -75,12 +79,16 @@ pub enum BrokerError {
 pub struct BrokerAddress {
     /// Host of the broker.
     pub host: String,
-    /// Its port, plain TCP.
+    /// Its port.
     pub port: u16,
     /// Who the controller is there.
     pub user_name: String,
-    /// And how it proves it.
+    /// And how it proves it; empty where its certificate does.
     pub password: Secret,
+    /// The way there with TLS; `None` for plain TCP, which is spoken on this machine only.
+    pub line: Option<Line>,
+    /// Whether sites are connected there while the controller is not.
+    pub is_external: bool,
     /// Told by the controller's client that it hears the sites.
     pub attendance: Attendance,
 }
@@ -124,7 +132,7 @@ impl Attendance {
 }
 
 /// A password that never shows itself.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
@@ -181,8 +189,8 @@ impl RunningBroker {
     }
 }
 
-/// Starts the embedded broker and the front door before it. Agents are let in as soon as the controller's own client
-/// hears them ([`Attendance`]).
+/// Starts the front door, and the embedded broker behind it unless the settings name another. Agents are let in to the
+/// embedded one as soon as the controller's own client hears them ([`Attendance`]).
 ///
 /// # Errors
 /// [`BrokerError`]; nothing is left running then.
@@ -203,37 +211,67 @@ pub async fn start(
         listeners.push(listener);
         also_listening.push(address);
     }
+    let mut tasks = JoinSet::new();
+    let (address, behind) = match &settings.external {
+        Some(external) => (reach(controller, external, pki), None),
+        None => {
+            let (address, behind) = embed(controller, settings, stop.clone(), &mut tasks).await?;
+            (address, Some(behind))
+        }
+    };
+    let addresses =
+        enrolment::Addresses { door: settings.advertised_addresses.clone(), brokers: settings.elsewhere() };
+    let desk = enrolment::Desk::new(controller.clone(), pki.clone(), addresses);
+    let door = front_door::FrontDoor::new(listeners, tls, desk, behind, controller.clone(), settings.clone());
+    tasks.spawn(door.run(stop.clone()));
+    for address in std::iter::once(&listening).chain(&also_listening) {
+        match &settings.external {
+            Some(external) => {
+                tracing::info!(broker.listening = %address, broker.at = external.address(), "devices get certificates here; agents are heard at the broker of [broker] url");
+            }
+            None => tracing::info!(broker.listening = %address, "agents are heard"),
+        }
+    }
+    Ok(RunningBroker { address, listening, also_listening, tasks, stop })
+}
+
+/// Another broker, and the way there.
+fn reach(controller: &Controller, external: &ExternalBroker, pki: &Pki) -> BrokerAddress {
+    let at = (external.host.as_str(), external.port);
+    let line = || Line::new(at, pki.clone(), controller.clock.clone(), controller.ids.clone());
+    BrokerAddress {
+        host: external.host.clone(),
+        port: external.port,
+        user_name: CONTROLLER_USER.to_owned(),
+        password: Secret::default(),
+        line: external.is_tls.then(line),
+        is_external: true,
+        attendance: Attendance::default(),
+    }
+}
+
+/// The embedded broker, and what the front door needs to let agents in to it.
+async fn embed(
+    controller: &Controller,
+    settings: &BrokerSettings,
+    stop: Stop,
+    tasks: &mut JoinSet<()>,
+) -> Result<(BrokerAddress, front_door::Behind), BrokerError> {
     let attendance = Attendance::default();
     let voucher = Secret::random(&controller.ids);
     let password = Secret::random(&controller.ids);
-    let mut tasks = JoinSet::new();
-    let embedded =
-        embedded::start(settings, password.clone(), voucher.clone(), stop.clone(), &mut tasks).await?;
-    let door = front_door::FrontDoor::new(
-        listeners,
-        tls,
-        enrolment::Desk::new(controller.clone(), pki.clone(), settings.advertised_addresses.clone()),
-        front_door::Behind { broker: embedded, voucher, attendance: attendance.watch() },
-        controller.clone(),
-        settings.clone(),
-    );
-    tasks.spawn(door.run(stop.clone()));
-    for address in std::iter::once(&listening).chain(&also_listening) {
-        tracing::info!(broker.listening = %address, "agents are heard");
-    }
-    Ok(RunningBroker {
-        address: BrokerAddress {
-            host: embedded.ip().to_string(),
-            port: embedded.port(),
-            user_name: crate::mqtt::acl::CONTROLLER_USER.to_owned(),
-            password,
-            attendance,
-        },
-        listening,
-        also_listening,
-        tasks,
-        stop,
-    })
+    let broker = embedded::start(settings, password.clone(), voucher.clone(), stop, tasks).await?;
+    let behind = front_door::Behind { broker, voucher, attendance: attendance.watch() };
+    let address = BrokerAddress {
+        host: broker.ip().to_string(),
+        port: broker.port(),
+        user_name: CONTROLLER_USER.to_owned(),
+        password,
+        line: None,
+        is_external: false,
+        attendance,
+    };
+    Ok((address, behind))
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), BrokerError> {

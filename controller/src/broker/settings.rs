@@ -7,6 +7,8 @@ use serde::Deserialize;
 use tawi_shared::enrolment::TICKET_ADDRESSES;
 use thiserror::Error;
 
+use super::external::{BadUrl, ExternalBroker};
+
 /// Further addresses to listen on: each takes a socket, and two or three are all that make sense.
 const ALSO_LISTEN: usize = 8;
 
@@ -31,6 +33,10 @@ pub struct RawBroker {
     pub handshakes_per_address: Option<usize>,
     /// Agents connected at once.
     pub connections: Option<usize>,
+    /// Another broker, which takes the place of the embedded one.
+    pub url: Option<String>,
+    /// How agents reach that broker, where it is not as `url` says.
+    pub url_for_sites: Option<OneOrMore>,
 }
 
 /// One text, or a list of them.
@@ -41,6 +47,15 @@ pub enum OneOrMore {
     One(String),
     /// A list.
     More(Vec<String>),
+}
+
+impl OneOrMore {
+    fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(text) => vec![text],
+            Self::More(texts) => texts,
+        }
+    }
 }
 
 /// `[broker]`, checked.
@@ -62,6 +77,8 @@ pub struct BrokerSettings {
     pub handshake_deadline: Duration,
     /// How long the CONNECT may take after it.
     pub connect_deadline: Duration,
+    /// The broker that agents speak MQTT with; `None` for the embedded one.
+    pub external: Option<ExternalBroker>,
 }
 
 /// What is wrong in `[broker]`.
@@ -88,6 +105,12 @@ pub enum BrokerSettingsError {
     /// Not an address to connect to.
     #[error("[broker] advertised_address = {0:?} is not a host and port such as \"isp.example:8883\"")]
     AdvertisedAddress(String),
+    /// Not the address of a broker.
+    #[error(transparent)]
+    Url(#[from] BadUrl),
+    /// Addresses of a broker that is not named.
+    #[error("[broker] url_for_sites says where sites reach the broker of url, and there is no url")]
+    NoUrl,
     /// A number that is out of its range.
     #[error("[broker] {key} = {value} must be between {least} and {most}")]
     OutOfRange {
@@ -113,6 +136,7 @@ impl Default for BrokerSettings {
             connections: 4_096,
             handshake_deadline: HANDSHAKE,
             connect_deadline: CONNECT,
+            external: None,
         }
     }
 }
@@ -135,8 +159,7 @@ impl RawBroker {
             .map(|text| text.parse().map_err(|_| BrokerSettingsError::AlsoListen(text)))
             .collect::<Result<_, _>>()?;
         let advertised_addresses = match self.advertised_address {
-            Some(OneOrMore::One(text)) => vec![text],
-            Some(OneOrMore::More(texts)) => texts,
+            Some(texts) => texts.into_vec(),
             // Good for a trial on one machine; a real installation names itself.
             None => vec![format!("127.0.0.1:{}", listen.port())],
         };
@@ -144,7 +167,13 @@ impl RawBroker {
         if let Some(bad) = advertised_addresses.iter().find(|text| !is_host_and_port(text)) {
             return Err(BrokerSettingsError::AdvertisedAddress(bad.clone()));
         }
+        let external = match (self.url, self.url_for_sites.map(OneOrMore::into_vec)) {
+            (Some(url), at) => Some(ExternalBroker::parse(&url, at)?),
+            (None, Some(_)) => return Err(BrokerSettingsError::NoUrl),
+            (None, None) => None,
+        };
         Ok(BrokerSettings {
+            external,
             listen,
             also_listen,
             advertised_addresses,
@@ -167,6 +196,18 @@ impl RawBroker {
 }
 
 impl BrokerSettings {
+    /// Where agents speak MQTT: at the front door, or with another broker.
+    #[must_use]
+    pub fn mqtt_addresses(&self) -> &[String] {
+        self.external.as_ref().map_or(&self.advertised_addresses, |external| &external.addresses)
+    }
+
+    /// Where agents speak MQTT if not at the front door; what a device is told beside where the door is.
+    #[must_use]
+    pub fn elsewhere(&self) -> Vec<String> {
+        self.external.as_ref().map(|external| external.addresses.clone()).unwrap_or_default()
+    }
+
     /// The names that the front door's certificate must carry: the advertised hosts and this machine itself.
     #[must_use]
     pub fn certificate_names(&self) -> Vec<String> {
@@ -275,6 +316,19 @@ mod tests {
         );
         assert!(message("connections = 0").contains("connections = 0 must be between 1 and 20000"));
         assert!(toml::from_str::<RawBroker>("lisen = \"x\"").is_err(), "unknown keys are refused");
+        assert!(message("url_for_sites = \"a:1\"").contains("there is no url"));
+    }
+
+    #[test]
+    fn one_line_names_another_broker() {
+        let settings = check("url = \"mqtts://mq.isp.example\"").unwrap();
+        assert_eq!(settings.elsewhere(), ["mq.isp.example:8883"]);
+        assert_eq!(settings.mqtt_addresses(), ["mq.isp.example:8883"]);
+        let settings =
+            check("url = \"mqtts://10.0.0.5:9883\"\nurl_for_sites = [\"mq.isp.example:443\"]").unwrap();
+        assert_eq!(settings.mqtt_addresses(), ["mq.isp.example:443"]);
+        assert_eq!(settings.advertised_addresses, ["127.0.0.1:8883"]);
+        assert!(BrokerSettings::default().elsewhere().is_empty());
     }
 
     #[test]

@@ -71,6 +71,9 @@ SIGTERM and SIGINT end it; open requests may finish.")]
         #[command(subcommand)]
         command: RouterCommand,
     },
+    /// What another MQTT broker must be told to take the place of the embedded one
+    #[command(after_help = BROKER_CONFIG_EXAMPLES)]
+    BrokerConfig(BrokerConfigArguments),
     /// People who sign in
     Staff {
         /// What about them.
@@ -137,6 +140,52 @@ SIGTERM and SIGINT end it; open requests may finish.")]
         #[command(subcommand)]
         command: SubscriptionCommand,
     },
+}
+
+const BROKER_CONFIG_EXAMPLES: &str = "Examples:
+  tawi-controller broker-config mosquitto --url mqtts://mq.isp.example:8883
+  tawi-controller broker-config mosquitto --url mqtts://mq.isp.example:8883 --out ./tawi --at /etc/mosquitto/tawi
+  tawi-controller broker-config mosquitto --crl /etc/mosquitto/tawi/revoked.crl
+  tawi-controller broker-config mosquitto --out /etc/mosquitto/tawi --renew
+Without --out settings and access rules are printed, and no key is made. With it they are written there, beside the broker's
+certificate and key, the authority's certificate and the list of revoked certificates. Then this one line in the controller's
+settings, and a restart, make the switch; without it the embedded broker is back:
+  [broker] url = \"mqtts://mq.isp.example:8883\"
+Only mosquitto is proven by tests; what each broker promises of sites that are revoked stands at the head of its settings.";
+
+/// What to print or write.
+#[derive(Debug, Args)]
+pub struct BrokerConfigArguments {
+    /// Which broker
+    pub kind: BrokerKind,
+    /// Where the broker will be; [broker] url of the settings if not given
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// A directory for the files, certificate and key included; they are printed, without a key, if not given
+    #[arg(long, value_name = "DIRECTORY")]
+    pub out: Option<PathBuf>,
+    /// Where the files will lie at the broker; the directory of --out if not given
+    #[arg(long, value_name = "DIRECTORY")]
+    pub at: Option<String>,
+    /// Make a new key and certificate where there are some already
+    #[arg(long, requires = "out")]
+    pub renew: bool,
+    /// Write the list of revoked certificates to this file, and nothing else
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "at", "renew"])]
+    pub crl: Option<PathBuf>,
+}
+
+/// A broker that can be told.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum BrokerKind {
+    /// Eclipse Mosquitto 2.0
+    Mosquitto,
+    /// EMQX 5
+    Emqx,
+    /// VerneMQ 2
+    Vernemq,
+    /// NATS server 2
+    Nats,
 }
 
 /// About the settings.

@@ -8,6 +8,7 @@
 pub mod arguments;
 mod audit_log;
 mod books;
+mod broker_config;
 mod catalogue;
 mod data_directory;
 mod mpesa;
@@ -136,6 +137,7 @@ impl Shell {
             }
             Command::Site { command } => self.site(command).await,
             Command::Router { command } => self.router(command).await,
+            Command::BrokerConfig(wanted) => self.broker_config(wanted).await,
             Command::Staff { command } => self.staff(command).await,
             Command::Token { command } => self.token(command).await,
             Command::Mpesa { command } => self.mpesa(command).await,

@@ -123,7 +123,8 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
     workers.spawn(named("broker", broker.finished()));
     let link = mqtt::run(controller.clone(), address, stop.clone());
     workers.spawn(named("link to the sites", link));
-    workers.spawn(named("jobs", jobs::run(controller.clone(), stop.clone())));
+    let silence = config.broker.external.is_none().then_some(jobs::SILENCE);
+    workers.spawn(named("jobs", jobs::run(controller.clone(), silence, stop.clone())));
     workers.spawn(named("housekeeping", web::housekeeping::run(controller.clone(), stop.clone())));
 
     let mut transaction = controller.database.write().await?;

@@ -143,13 +143,14 @@ impl Shell {
 
     fn addresses(&self, way: &SiteWay) -> Vec<String> {
         if way.address.is_empty() {
-            self.config.broker.advertised_addresses.clone()
+            // Nobody renews what a person carries: it goes where MQTT is, and never to the door.
+            self.config.broker.mqtt_addresses().to_vec()
         } else {
             way.address.clone()
         }
     }
 
-    fn pki(&self) -> Result<Pki, Failure> {
+    pub(super) fn pki(&self) -> Result<Pki, Failure> {
         let directory = self.config.data_directory.join(PKI_DIRECTORY);
         Ok(Pki::open_or_create(&directory, self.controller.clock.now())?)
     }

@@ -59,12 +59,12 @@ async fn a_site_that_is_silent_for_longer_than_any_keep_alive_allows_is_offline(
     // The last ping, and the front door notes it a minute late.
     assert!(SILENCE >= KEEP_ALIVE_LONGEST + SEEN_PERIOD);
     controller.clock.advance(SILENCE);
-    mark_silent(&controller).await.unwrap();
+    mark_silent(&controller, Some(SILENCE)).await.unwrap();
     assert_eq!(count(&controller, online).await, 1, "just in time");
     controller.clock.advance(Duration::from_millis(1));
     let mut hints = controller.live.listen();
     for _ in 0..2 {
-        mark_silent(&controller).await.unwrap();
+        mark_silent(&controller, Some(SILENCE)).await.unwrap();
         assert_eq!(count(&controller, online).await, 0);
     }
     assert!(matches!(hints.try_recv(), Ok(Hint::Site(_))));

@@ -3,18 +3,20 @@
 //! rumqttc is used as a disposable pipe: client and event loop are thrown away after each disconnect, because requests
 //! that it had accepted are dropped silently when a session is lost (rumqttc 0.25.1, `eventloop.rs`). The event loop is
 //! polled by a task of its own that never waits for anything else, and polling is never cancelled to be resumed.
+//! A broker that is not inside the controller is behind `line.rs`.
 
 use std::time::Duration;
 
 use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS,
-    SubscribeReasonCode,
+    SubscribeReasonCode, Transport,
 };
 use tawi_shared::topics::{self, ALL_SITES_UP};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::acl::CONTROLLER_USER;
+use super::line::{LineError, Opened};
 use crate::broker::{Attendance, BrokerAddress};
 use crate::ids::{IdSource, SiteId};
 use crate::shutdown::Stop;
@@ -25,7 +27,7 @@ const REQUESTS_WAITING: usize = 1_024;
 /// The largest packet, in bytes: four times the largest envelope. The crate's default is 10 KiB, and a larger packet
 /// would end every connection that it is delivered to.
 const PACKET_BYTES: usize = 256 * 1024;
-/// The broker is on this machine or next to it.
+/// The broker is on this machine or next to it, or far away and worth a ping.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const CONNECT_SECONDS: u64 = 10;
 /// Pauses between attempts: from the first to the longest, doubling, each cut by up to half at random.
@@ -139,7 +141,22 @@ pub(super) async fn keep(
     let mut pause = FIRST_PAUSE;
     while !stop.is_requested() {
         let mut opened = pipe.changes();
-        let mut polling = open(address, pipe.clone(), hand_over.clone());
+        let line = tokio::select! {
+            line = dial(address) => line,
+            () = stop.requested() => break,
+        };
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => {
+                tracing::warn!(%error, "the broker cannot be reached");
+                pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                tokio::select! {
+                    () = tokio::time::sleep(jittered(pause, ids)) => continue,
+                    () = stop.requested() => break,
+                }
+            }
+        };
+        let mut polling = open(address, line.as_ref(), pipe.clone(), hand_over.clone());
         let ended = tokio::select! {
             ended = &mut polling => ended,
             () = stop.requested() => {
@@ -157,7 +174,7 @@ pub(super) async fn keep(
             opened.has_changed().is_ok_and(|changed| changed) && opened.borrow_and_update().is_some();
         close(pipe, &address.attendance);
         match ended {
-            Ok(Ended::Broken(error)) => tracing::warn!(%error, "the connection to the broker broke"),
+            Ok(Ended::Broken(error)) => tell_broken(&error, line).await,
             Ok(Ended::SubscriptionRefused) => {
                 tracing::error!(filter = ALL_SITES_UP, "the broker refuses the controller's subscription");
             }
@@ -184,13 +201,45 @@ fn close(pipe: &Pipe, attendance: &Attendance) {
     pipe.0.send_replace(None);
 }
 
+/// The line knows better than whoever spoke on it.
+async fn tell_broken(error: &ConnectionError, line: Option<Opened>) {
+    let cause = match line {
+        Some(line) => line.why_it_ended().await,
+        None => None,
+    };
+    match cause {
+        Some(cause) => tracing::warn!(error = %cause, "the connection to the broker broke"),
+        None => tracing::warn!(%error, "the connection to the broker broke"),
+    }
+}
+
+/// The way to a broker that is not inside the controller and wants TLS.
+async fn dial(address: &BrokerAddress) -> Result<Option<Opened>, LineError> {
+    match &address.line {
+        Some(line) => line.open().await.map(Some),
+        None => Ok(None),
+    }
+}
+
 fn jittered(pause: Duration, ids: &IdSource) -> Duration {
     let half = u64::try_from(pause.as_millis() / 2).unwrap_or(u64::MAX).max(1);
     pause.saturating_sub(Duration::from_millis(ids.number() % half))
 }
 
-fn open(address: &BrokerAddress, pipe: Pipe, hand_over: mpsc::Sender<Heard>) -> JoinHandle<Ended> {
-    let mut options = MqttOptions::new(CONTROLLER_USER, address.host.as_str(), address.port);
+fn open(
+    address: &BrokerAddress,
+    line: Option<&Opened>,
+    pipe: Pipe,
+    hand_over: mpsc::Sender<Heard>,
+) -> JoinHandle<Ended> {
+    let mut options = match line {
+        Some(line) => {
+            let mut options = MqttOptions::new(CONTROLLER_USER, line.socket.to_string_lossy(), 0);
+            options.set_transport(Transport::Unix);
+            options
+        }
+        None => MqttOptions::new(CONTROLLER_USER, address.host.as_str(), address.port),
+    };
     options
         .set_credentials(address.user_name.as_str(), address.password.expose())
         .set_keep_alive(KEEP_ALIVE)
@@ -276,11 +325,11 @@ mod tests {
         // What a connection before this one left.
         hand_over.try_send(Heard::Nobody).unwrap();
         let pipe = Pipe::default();
-        let refused = open(&house.broker.address, pipe.clone(), hand_over.clone());
+        let refused = open(&house.broker.address, None, pipe.clone(), hand_over.clone());
         assert!(matches!(timeout(PATIENCE, refused).await.unwrap().unwrap(), Ended::IntakeFull));
         assert!(!pipe.is_open(), "no site is let in");
         heard.recv().await.unwrap();
-        let opened = open(&house.broker.address, pipe.clone(), hand_over.clone());
+        let opened = open(&house.broker.address, None, pipe.clone(), hand_over.clone());
         assert!(matches!(timeout(PATIENCE, heard.recv()).await.unwrap(), Some(Heard::Nobody)));
         opened.abort();
         house.close().await;

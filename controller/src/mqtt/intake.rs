@@ -95,6 +95,8 @@ pub(super) struct Memory {
     spoken: Spoken,
     /// Bad messages by site, so that a broken agent does not fill the log.
     bad: HashMap<SiteId, u64>,
+    /// Messages of sites that are shut out, so that one that goes on does not either.
+    shut_out: HashMap<SiteId, u64>,
 }
 
 impl Default for Memory {
@@ -108,6 +110,7 @@ impl Default for Memory {
             writes: Budgets::new(WRITES),
             spoken: Spoken::default(),
             bad: HashMap::new(),
+            shut_out: HashMap::new(),
         }
     }
 }
@@ -274,6 +277,17 @@ impl Memory {
         }
         self.wholes.insert(site.clone(), now);
         true
+    }
+
+    /// A site that is shut out spoke: it is told nothing more.
+    pub(super) fn note_shut_out(&mut self, site: &SiteId) {
+        self.forget_owed(site);
+        self.spoken.forget(site);
+        let count = self.shut_out.entry(site.clone()).or_default();
+        *count = count.saturating_add(1);
+        if count.is_power_of_two() {
+            tracing::warn!(site.id = %site, count, "a site that is shut out speaks, and is not heard; where the broker is not inside the controller, give it the new list of revoked certificates and end that connection there");
+        }
     }
 
     /// A newer word of the site decides what it needs.

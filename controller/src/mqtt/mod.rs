@@ -4,6 +4,7 @@
 //!            ┌─ connection: polls, hands over ─▶ intake: one transaction for what waits ─▶ answers, acknowledgement
 //! broker ────┤
 //!            ├─────────────────────────────────── publisher: outbox ─▶ deltas and snapshots ─▶ published: noted
+//!            ├─────────────────────────────────── asking: another broker was reached ─▶ sites say hello once more
 //!            └─────────────────────────────────── watched: somebody looks ─▶ what waits at the site is asked for
 //! ```
 //!
@@ -13,11 +14,13 @@
 
 pub mod acl;
 mod answers;
+mod asking;
 mod budget;
 pub mod by_hand;
 pub mod by_turns;
 mod connection;
 mod intake;
+pub mod line;
 mod positions;
 mod published;
 mod publisher;
@@ -77,6 +80,9 @@ pub async fn run(controller: Controller, address: BrokerAddress, stop: Stop) {
     tasks.spawn(intake::run(controller.clone(), heard, pipe.clone(), spoken.clone()));
     tasks.spawn(watched::run(controller.clone(), pipe.clone(), spoken.clone(), stop.clone()));
     tasks.spawn(publisher::run(controller.clone(), pipe.clone(), spoken, stop.clone()));
+    if address.is_external {
+        tasks.spawn(asking::run(controller.clone(), pipe.clone(), stop.clone()));
+    }
     let kept = connection::keep(&controller.ids, &address, &pipe, hand_over, stop.clone());
     supervise(kept, tasks, &stop).await;
     // Nobody is let in any more, and whoever is in goes.

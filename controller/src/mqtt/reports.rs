@@ -60,6 +60,11 @@ pub(super) async fn take(
         tracing::warn!(site.id = %site, "a site that is not in the database speaks");
         return Ok(());
     };
+    // Whatever the broker thinks of it: nothing of it is believed, and nothing is answered.
+    if store::is_shut_out(connection, site).await? {
+        memory.note_shut_out(site);
+        return Ok(());
+    }
     match &said.message {
         UpMessage::Hello(hello) => {
             if take_hello(connection, controller, said, hello, state, now, effects).await? {
@@ -181,6 +186,9 @@ pub(super) async fn tell_owed(
     effects: &mut Effects,
 ) -> Result<(), LinkError> {
     let Some(state) = desired::store::state_of(connection, site).await? else { return Ok(()) };
+    if store::is_shut_out(connection, site).await? {
+        return Ok(());
+    }
     tell(connection, memory, site, held, state, now, effects).await
 }
 

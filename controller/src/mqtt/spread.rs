@@ -25,6 +25,14 @@ pub(super) fn spread_of(sites: u64) -> Option<SpreadV1> {
     Some(SpreadV1 { return_within_seconds, hello_within_seconds: 0 })
 }
 
+/// What so many sites are told that stayed connected while the controller was away: when to say hello once more.
+pub(super) fn asked_for_hello(sites: u64) -> SpreadV1 {
+    let seconds = sites.div_ceil(SITES_A_SECOND).clamp(1, u64::from(AT_MOST_SECONDS));
+    let hello_within_seconds = u16::try_from(seconds).unwrap_or(AT_MOST_SECONDS);
+    let return_within_seconds = spread_of(sites).map_or(0, |spread| spread.return_within_seconds);
+    SpreadV1 { return_within_seconds, hello_within_seconds }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +47,18 @@ mod tests {
         check(1_001, Some(3));
         check(9_000, Some(18));
         check(u64::MAX, Some(AT_MOST_SECONDS));
+    }
+
+    #[test]
+    fn whoever_is_asked_for_a_hello_is_asked_for_it_soon_and_not_with_all_others() {
+        let check = |sites, hello_within_seconds, return_within_seconds| {
+            let expected = SpreadV1 { return_within_seconds, hello_within_seconds };
+            assert_eq!(asked_for_hello(sites), expected, "{sites}");
+        };
+        check(0, 1, 0);
+        check(3, 1, 0);
+        check(1_000, 2, 0);
+        check(9_000, 18, 18);
+        check(u64::MAX, AT_MOST_SECONDS, AT_MOST_SECONDS);
     }
 }

@@ -33,6 +33,15 @@ pub(super) async fn agent(connection: &mut Connection, site: &SiteId) -> Result<
     .transpose()
 }
 
+/// Whether the site is shut out. A front door of ours lets it say nothing; another broker may.
+pub(super) async fn is_shut_out(connection: &mut Connection, site: &SiteId) -> Result<bool, LinkError> {
+    let row = sqlx::query("SELECT 1 AS found FROM sites WHERE id = $1 AND revoked_at IS NOT NULL")
+        .bind(site.as_str())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.is_some())
+}
+
 /// What a hello says of its site. The agent is the authority on what it holds: figures may go down.
 pub(super) async fn said_hello(
     connection: &mut Connection,
@@ -301,7 +310,8 @@ pub(super) struct Behind {
 /// What waits in the outbox. A row a site, so that it never holds more than there are sites.
 pub(super) async fn outbox(connection: &mut Connection) -> Result<Vec<Behind>, LinkError> {
     let rows = sqlx::query(
-        "SELECT s.id, s.generation, s.is_online FROM outbox o JOIN sites s ON s.id = o.site_id ORDER BY o.queued_at",
+        "SELECT s.id, s.generation, CASE WHEN s.revoked_at IS NULL THEN s.is_online ELSE 0 END AS is_online \
+         FROM outbox o JOIN sites s ON s.id = o.site_id ORDER BY o.queued_at",
     )
     .fetch_all(connection)
     .await?;

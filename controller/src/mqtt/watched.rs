@@ -41,6 +41,11 @@ impl Spoken {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// A site is shut out.
+    pub(super) fn forget(&self, site: &SiteId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(site);
+    }
+
     /// Whether a site speaks protocol 3 or newer.
     pub(super) fn together(&self, site: &SiteId) -> bool {
         let spoken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,6 +65,10 @@ pub(super) async fn run(controller: Controller, pipe: Pipe, spoken: Spoken, mut 
             site = soonest(&owed, &asked) => Some(site),
             hint = hints.recv() => match hint {
                 Ok(Hint::Watched(site)) => Some(site),
+                Ok(Hint::Revoked(site)) => {
+                    spoken.forget(&site);
+                    None
+                }
                 // Who fell behind has missed somebody who looked: their page tells of it at the next change.
                 Ok(_) | Err(RecvError::Lagged(_)) => None,
                 Err(RecvError::Closed) => return,

@@ -48,7 +48,8 @@ pub(crate) async fn insert_site(
     Ok(done.rows_affected() == 1)
 }
 
-/// `key` is of a device that made it itself: the certificate is kept with it, for whoever loses the answer.
+/// `key` is of a device that made it itself. The certificate is kept for whoever loses the answer, and for the list of those
+/// that were revoked, which names them by serial number.
 pub(crate) async fn insert_certificate(
     connection: &mut Connection,
     site: &SiteId,
@@ -64,7 +65,7 @@ pub(crate) async fn insert_certificate(
     .bind(certificate.issued_at.0)
     .bind(certificate.expires_at.0)
     .bind(key.map(DeviceKey::sha256))
-    .bind(key.map(|_| certificate.certificate_pem.as_str()))
+    .bind(certificate.certificate_pem.as_str())
     .execute(connection)
     .await?;
     Ok(())
@@ -142,6 +143,43 @@ pub(crate) async fn revoked_certificates(connection: &mut Connection) -> Result<
     rows.iter().map(|row| Ok(row.try_get("sha256")?)).collect()
 }
 
+/// Certificates that must not be used and are not over: how they read, where they were kept, and since when. Then those that
+/// are good, by which nobody is shut out who has the same number.
+pub(crate) struct Listed {
+    pub(crate) revoked: Vec<(Option<String>, UnixMillis)>,
+    pub(crate) good: Vec<String>,
+}
+
+pub(crate) async fn listed_certificates(
+    connection: &mut Connection,
+    now: UnixMillis,
+) -> Result<Listed, SiteError> {
+    let rows = sqlx::query(
+        "SELECT c.certificate_pem, COALESCE(c.revoked_at, s.revoked_at) AS since \
+         FROM site_certificates c JOIN sites s ON s.id = c.site_id WHERE c.expires_at > $1 ORDER BY c.sha256",
+    )
+    .bind(now.0)
+    .fetch_all(connection)
+    .await?;
+    let mut listed = Listed { revoked: Vec::new(), good: Vec::new() };
+    for row in rows {
+        let pem: Option<String> = row.try_get("certificate_pem")?;
+        match row.try_get::<Option<i64>, _>("since")? {
+            Some(since) => listed.revoked.push((pem, UnixMillis(since))),
+            None => listed.good.extend(pem),
+        }
+    }
+    Ok(listed)
+}
+
+/// All sites that are not shut out.
+pub(crate) async fn ids_of_admitted(connection: &mut Connection) -> Result<Vec<SiteId>, SiteError> {
+    let rows = sqlx::query("SELECT id FROM sites WHERE revoked_at IS NULL ORDER BY id")
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| site_id(row, "id")).collect()
+}
+
 pub(super) async fn revoke_certificates(
     connection: &mut Connection,
     site: &SiteId,
@@ -155,16 +193,21 @@ pub(super) async fn revoke_certificates(
     Ok(())
 }
 
+/// It is offline from here on, whatever it says and wherever it is still connected.
 pub(super) async fn revoke_site(
     connection: &mut Connection,
     site: &SiteId,
     now: UnixMillis,
 ) -> Result<bool, SiteError> {
-    let done = sqlx::query("UPDATE sites SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
-        .bind(site.as_str())
-        .bind(now.0)
-        .execute(connection)
-        .await?;
+    let done = sqlx::query(
+        "UPDATE sites SET revoked_at = $2, is_online = 0, \
+                          online_changed_at = CASE WHEN is_online = 1 THEN $2 ELSE online_changed_at END \
+         WHERE id = $1 AND revoked_at IS NULL",
+    )
+    .bind(site.as_str())
+    .bind(now.0)
+    .execute(connection)
+    .await?;
     Ok(done.rows_affected() == 1)
 }
 

@@ -318,6 +318,8 @@ pub async fn renew(
         Decision::Refused(why) => return Ok(Answer::Refused { site: Some(site.clone()), why }),
         Decision::SameAgain(pem) => (pem, true),
         Decision::Issue => {
+            // Whoever shows it has it, also where no front door of ours saw it come: those before it are no longer needed.
+            store::revoke_older(&mut transaction, site, certificate_sha256, now).await?;
             let issued = pki.issue_for(key, site, now)?;
             super::store::insert_certificate(&mut transaction, site, &issued, Some(key)).await?;
             let act = (Action::SiteCertificateRenewed, site.as_str(), "");
