@@ -272,10 +272,7 @@ fn server_config(authority: &Authority, protocols: &[&[u8]]) -> Arc<ServerConfig
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "controller");
-    params.subject_alt_names = vec![
-        SanType::DnsName("localhost".try_into().unwrap()),
-        SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()),
-    ];
+    params.subject_alt_names = vec![SanType::DnsName("localhost".try_into().unwrap())];
     let own = params.signed_by(&key, &authority.issuer).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();

@@ -158,7 +158,7 @@ Only mosquitto is proven by tests; what each broker promises of sites that are r
 pub struct BrokerConfigArguments {
     /// Which broker
     pub kind: BrokerKind,
-    /// Where the broker will be; [broker] url of the settings if not given
+    /// Where the broker will be; as the settings say in broker.url if not given
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// A directory for the files, certificate and key included; they are printed, without a key, if not given

@@ -46,9 +46,10 @@ impl Shell {
         let kind = Kind::from(wanted.kind);
         let broker = self.broker_of(&wanted)?;
         let sites = sites::store::ids_of_admitted(&mut *self.controller.database.read().await?).await?;
-        let directory = match (&wanted.at, &wanted.out) {
+        let out = wanted.out.as_deref().map(made).transpose()?;
+        let directory = match (&wanted.at, out) {
             (Some(at), _) => at.clone(),
-            (None, Some(out)) => made(out)?,
+            (None, Some(out)) => out,
             (None, None) => usual_directory(kind).to_owned(),
         };
         if directory.contains(|letter: char| letter.is_control() || letter == '"' || letter == ' ') {

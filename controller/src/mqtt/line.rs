@@ -53,7 +53,7 @@ pub enum LineError {
         /// Why.
         source: io::Error,
     },
-    /// Neither within [`DIAL_DEADLINE`].
+    /// Neither within ten seconds.
     #[error("{address}: no connection within {} s", DIAL_DEADLINE.as_secs())]
     TooSlow {
         /// Which address.
