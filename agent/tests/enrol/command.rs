@@ -204,7 +204,8 @@ async fn what_cannot_be_done_is_refused_with_the_cure_and_spends_no_ticket() {
         let (found, said) = run(arguments, &path, input).await;
         assert!(found == Some(code) && said.contains(says), "{found:?}: {said}");
     };
-    check(&["enrol"], "", 2, "a ticket begins with tawi1.").await;
+    check(&["enrol"], "", 2, "no ticket was given").await;
+    check(&["enrol"], "hello", 2, "a ticket begins with tawi1.").await;
     check(&["enrol"], text.get(..60).unwrap(), 2, "copy the whole line").await;
     check(&["enrol", "--file", "/nowhere/at-all"], "", 2, "cure: ").await;
     check(&["enrol", &text], "", 2, "unexpected argument").await;
