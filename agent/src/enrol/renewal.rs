@@ -38,8 +38,9 @@ pub const GRACE: Duration = Duration::from_secs(90 * 86_400);
 pub const NOTICE: Duration = Duration::from_secs(30 * 86_400);
 /// How often that is said again.
 const NOTICE_EVERY: Duration = Duration::from_secs(86_400);
-/// Whoever is refused with a certificate that was renewed by then is refused for something else.
-const RENEWED: Duration = Duration::from_secs(86_400);
+/// Whoever is refused with a certificate that was renewed by then is refused for something else; or head office moved again, which
+/// it is asked about no more often than it gives answers in a day.
+const RENEWED: Duration = Duration::from_secs(6 * 3_600);
 
 /// How often it is looked, and asked.
 #[derive(Clone, Copy, Debug)]

@@ -94,7 +94,7 @@ mod tests {
         }
         assert_eq!(ceilings, [18, 36, 60, 60]);
         backoff.reset();
-        assert_eq!(backoff.next(18_000), Duration::from_secs(18), "it holds until told otherwise");
+        assert_eq!(backoff.next(18_000), Duration::from_secs(18), "until the next connection");
         backoff.spread(Duration::from_secs(3_600));
         assert_eq!(backoff.next(300_000), SPREAD_AT_MOST);
         backoff.spread(Duration::from_secs(1));

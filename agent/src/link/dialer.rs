@@ -134,6 +134,8 @@ pub struct Dialer {
     /// Sees whether head office named others since.
     going_to: watch::Receiver<Vec<ControllerAddress>>,
     server_name: Option<String>,
+    /// Where that name is asked for: another broker has its own.
+    doors: Vec<ControllerAddress>,
     proxy: Option<Proxy>,
     order: Order,
     started: Instant,
@@ -167,6 +169,7 @@ impl Dialer {
             going_to: addresses.subscribe(),
             line: Line { tls, addresses, refusals: Arc::default() },
             server_name: controller.server_name.clone(),
+            doors: controller.addresses.clone(),
             proxy: controller.proxy.clone(),
             started: Instant::now(),
             bytes,
@@ -203,7 +206,8 @@ impl Dialer {
         let address = self.going_to.borrow().get(turn).cloned();
         let address = address.unwrap_or(ControllerAddress { host: String::new(), port: 0 });
         let tls = TlsConnector::from(Arc::clone(&self.made_with.borrow_and_update()));
-        let way = Way { server_name: self.server_name.as_deref(), proxy: self.proxy.as_ref() };
+        let server_name = self.server_name.as_deref().filter(|_| self.doors.contains(&address));
+        let way = Way { server_name, proxy: self.proxy.as_ref() };
         let dialed = dial_address(&address, way, &tls, &self.bytes).await;
         self.order.tried(turn, dialed.is_ok());
         self.last = turn;

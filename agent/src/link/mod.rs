@@ -122,11 +122,12 @@ pub async fn run(
     loop {
         match connect_once(&settings, &mut keep_alive, &mut dialer, &outbox, &core).await {
             Ok(ended) => {
-                if let Some(within) = ended.return_within {
-                    backoff.spread(within);
-                }
                 if ended.was_good {
+                    backoff.spread(ended.return_within.unwrap_or_default());
                     backoff.reset();
+                } else {
+                    // Somebody took the subscription, and head office never answered: it may listen elsewhere.
+                    dialer.pass_over();
                 }
             }
             Err(error) => {

@@ -86,11 +86,15 @@ where
 
 /// In one piece, and wiped: a password may stand in it.
 fn request(target: &ControllerAddress, proxy: &Proxy) -> Zeroizing<Vec<u8>> {
-    let mut text = Zeroizing::new(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"));
-    if let Some(credentials) = &proxy.credentials {
-        let encoded = Zeroizing::new(STANDARD.encode(credentials.reveal()));
+    let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
+    let encoded = proxy.credentials.as_ref().map(|known| Zeroizing::new(STANDARD.encode(known.reveal())));
+    // Of its full size from the start: growing would leave pieces of a password behind.
+    let length = head.len().saturating_add(encoded.as_ref().map_or(0, |text| text.len())).saturating_add(64);
+    let mut text = Zeroizing::new(String::with_capacity(length));
+    text.push_str(&head);
+    if let Some(encoded) = &encoded {
         text.push_str("Proxy-Authorization: Basic ");
-        text.push_str(&encoded);
+        text.push_str(encoded);
         text.push_str("\r\n");
     }
     text.push_str("\r\n");

@@ -91,7 +91,8 @@ impl Agent {
             questions: question_receiver,
             stop: stopped,
         }));
-        tasks.spawn(link::run(settings, dialer, outbox.clone(), IdSource::system(), link_sender));
+        // From a seed: which wait follows which is the same each time.
+        tasks.spawn(link::run(settings, dialer, outbox.clone(), IdSource::seeded(1), link_sender));
         Self { outbox, reports, state, quotas, memories, orders, questions, stop: Some(stop), line, tasks }
     }
 

@@ -237,7 +237,7 @@ async fn who_is_asked_to_says_hello_again_and_takes_its_time_to_come_back() {
     let last = office.connections.load(Ordering::SeqCst);
     office.cut();
     until_down(&agent, false).await;
-    // Once in six thousand times it comes back so soon though it does as it was asked.
+    // By the agent's seed it waits for minutes then, and for milliseconds where it was not asked.
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(office.connections.load(Ordering::SeqCst), last);
     agent.stop().await;

@@ -109,10 +109,11 @@ impl ExternalBroker {
         host_and_port(&self.host, self.port)
     }
 
-    /// Whether it is on this machine.
+    /// Whether the controller and all sites reach it on this machine, so that it need not listen to others.
     #[must_use]
-    pub fn is_here(&self) -> bool {
-        is_this_machine(&self.host)
+    pub fn is_for_this_machine(&self) -> bool {
+        let hosts = self.addresses.iter().filter_map(|text| split_host_and_port(text));
+        is_this_machine(&self.host) && hosts.map(|(host, _port)| host).all(is_this_machine)
     }
 }
 

@@ -145,7 +145,7 @@ SIGTERM and SIGINT end it; open requests may finish.")]
 const BROKER_CONFIG_EXAMPLES: &str = "Examples:
   tawi-controller broker-config mosquitto --url mqtts://mq.isp.example:8883
   tawi-controller broker-config mosquitto --url mqtts://mq.isp.example:8883 --out ./tawi --at /etc/mosquitto/tawi
-  tawi-controller broker-config mosquitto --crl /etc/mosquitto/tawi/revoked.crl
+  tawi-controller broker-config mosquitto --crl - > revoked.crl
   tawi-controller broker-config mosquitto --out /etc/mosquitto/tawi --renew
 Without --out settings and access rules are printed, and no key is made. With it they are written there, beside the broker's
 certificate and key, the authority's certificate and the list of revoked certificates. Then this one line in the controller's

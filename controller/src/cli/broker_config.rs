@@ -38,6 +38,9 @@ impl Shell {
     pub(super) async fn broker_config(&self, wanted: BrokerConfigArguments) -> Result<(), Failure> {
         if let Some(path) = &wanted.crl {
             let list = self.revocation_list().await?;
+            if path.as_os_str() == "-" {
+                return self.output.say(list.pem.trim_end(), &json!({"pem": list.pem}));
+            }
             write_in_place(path, &list.pem, 0o644)?;
             let words = format!("{} names {} certificates{}", path.display(), list.named, note_of(&list));
             let value = json!({"crl": path, "revoked": list.named, "not_named": list.unnamed});
@@ -45,6 +48,11 @@ impl Shell {
         }
         let kind = Kind::from(wanted.kind);
         let broker = self.broker_of(&wanted)?;
+        if !broker.is_tls {
+            return Err(Failure::refused(
+                "mqtt:// is for a broker on this machine that you set up yourself; what is printed here is for TLS: say --url mqtts://… or change [broker] url",
+            ));
+        }
         let sites = sites::store::ids_of_admitted(&mut *self.controller.database.read().await?).await?;
         let out = wanted.out.as_deref().map(made).transpose()?;
         let directory = match (&wanted.at, out) {
@@ -100,13 +108,20 @@ impl Shell {
         write_in_place(&out.join(CA_FILE), pki.ca_pem(), 0o644)?;
         write_in_place(&out.join(LIST_FILE), &list.pem, 0o644)?;
         let key = out.join(KEY_FILE);
-        let is_kept = key.symlink_metadata().is_ok() && !renew;
+        let certificate = out.join(CERTIFICATE_FILE);
+        let is_kept = [&key, &certificate].iter().all(|file| file.symlink_metadata().is_ok()) && !renew;
         if !is_kept {
             let names = broker.certificate_names();
             let issued = pki.issue_broker(&names, self.controller.clock.now())?;
-            // The key first: a certificate without it is of no use, and the next run makes both.
+            // Whoever is stopped between has a key alone, and the next run makes both.
+            match std::fs::remove_file(&certificate) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Failure::Refused(format!("{}: {error}", certificate.display())));
+                }
+                _ => {}
+            }
             write_in_place(&key, &issued.key_pem, 0o600)?;
-            write_in_place(&out.join(CERTIFICATE_FILE), &issued.certificate_pem, 0o644)?;
+            write_in_place(&certificate, &issued.certificate_pem, 0o644)?;
             self.note((Action::BrokerCertificateMade, &broker.address(), "")).await?;
         }
         let kept = if is_kept { "; its key and certificate are kept (--renew makes new ones)" } else { "" };

@@ -11,7 +11,7 @@ use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS,
     SubscribeReasonCode, Transport,
 };
-use tawi_shared::topics::{self, ALL_SITES_UP};
+use tawi_shared::topics::{self, ALL_SITES_UP, Up};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -221,6 +221,10 @@ async fn dial(address: &BrokerAddress) -> Result<Option<Opened>, LineError> {
     }
 }
 
+fn is_last_word(topic: &str) -> bool {
+    matches!(topics::parse_up(topic), Some((_, Up::Bye)))
+}
+
 fn jittered(pause: Duration, ids: &IdSource) -> Duration {
     let half = u64::try_from(pause.as_millis() / 2).unwrap_or(u64::MAX).max(1);
     pause.saturating_sub(Duration::from_millis(ids.number() % half))
@@ -293,6 +297,12 @@ async fn poll(
                     let arrival = Arrival { site, publish, client: client.clone() };
                     match hand_over.try_send(Heard::Site(arrival)) {
                         Ok(()) | Err(mpsc::error::TrySendError::Full(Heard::Nobody)) => {}
+                        // A last will is said once, and with another broker nobody else notices who is gone.
+                        Err(mpsc::error::TrySendError::Full(Heard::Site(arrival)))
+                            if is_last_word(&arrival.publish.topic) =>
+                        {
+                            return Ended::IntakeFull;
+                        }
                         Err(mpsc::error::TrySendError::Full(Heard::Site(arrival))) => {
                             // Whoever said it says it again when no answer comes.
                             tracing::warn!(site.id = %arrival.site, "the intake is full; a message was dropped");

@@ -180,6 +180,14 @@ pub(crate) async fn ids_of_admitted(connection: &mut Connection) -> Result<Vec<S
     rows.iter().map(|row| site_id(row, "id")).collect()
 }
 
+/// Those of them that are not known to be there.
+pub(crate) async fn ids_of_offline(connection: &mut Connection) -> Result<Vec<SiteId>, SiteError> {
+    let rows = sqlx::query("SELECT id FROM sites WHERE revoked_at IS NULL AND is_online = 0 ORDER BY id")
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| site_id(row, "id")).collect()
+}
+
 pub(super) async fn revoke_certificates(
     connection: &mut Connection,
     site: &SiteId,

@@ -542,8 +542,8 @@ body! { 0x0107,
 body! { 0x0109,
     /// Asks a site for patience, from protocol 3 on: so many sites cannot all come in the same second.
     SpreadV1 {
-        /// When this connection ends, the next is tried at a random time within so many seconds. Holds until told otherwise; 0:
-        /// nothing is said of it.
+        /// When this connection ends, the next is tried at a random time within so many seconds; 0: nothing is
+        /// said of it, and what this connection was told before stands.
         return_within_seconds: u16,
         /// Hello is to be said once more, at a random time within so many seconds; 0: it is not asked for.
         hello_within_seconds: u16,

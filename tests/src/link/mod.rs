@@ -44,6 +44,8 @@ const TOLD: usize = 40;
 const EVERYBODY: &str = "everybody";
 /// Steps between two looks at everything.
 const LOOKED_EVERY: u64 = 20;
+/// By the machine's clock: a world takes a fraction of a second.
+const LONGEST_WORLD: Duration = Duration::from_secs(120);
 /// Turns at the end, of half a minute each: totals of sessions that run are told each twenty minutes
 const TURNS: u32 = 90;
 const TURN: Duration = Duration::from_secs(30);
@@ -147,7 +149,8 @@ fn hold_time() -> std::sync::mpsc::Sender<()> {
     tokio::time::pause();
     // Time would run by itself while nothing else does; it does not while somebody is at work outside.
     tokio::task::spawn_blocking(move || {
-        let _ = hold.recv();
+        // A world that waits for time that nobody lets pass would never end.
+        let _ = hold.recv_timeout(LONGEST_WORLD);
     });
     held
 }

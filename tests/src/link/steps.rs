@@ -46,7 +46,7 @@ impl Mood {
 }
 
 /// Everything that may happen; what never came would prove nothing.
-pub const KINDS: [&str; 24] = [
+pub const KINDS: [&str; 26] = [
     "time passes",
     "words arrive at head office",
     "words arrive at a site",
@@ -71,6 +71,8 @@ pub const KINDS: [&str; 24] = [
     "a disk is mended",
     "head office restarts",
     "a site lies",
+    "a clock jumps by a year",
+    "a disk loses what it promised",
 ];
 
 impl World {

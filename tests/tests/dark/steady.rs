@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const LOOKED_AT: u64 = 3_600;
 
 #[tokio::test]
-async fn a_site_with_200_subscribers_commits_and_syncs_at_most_once_a_second() {
+async fn a_site_with_200_subscribers_syncs_at_most_once_a_second_and_commits_as_seldom_on_the_average() {
     let directory = scratch();
     let mut office = Office::open(&directory, SUBSCRIBERS).await;
     let _still = office::hold_time();

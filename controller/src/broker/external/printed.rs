@@ -67,13 +67,17 @@ const PROMISES: &str = "\
 
 /// Where everybody is heard: on this machine only where the controller's URL says so.
 fn bind(about: &About<'_>) -> &'static str {
-    if about.broker.is_here() { "127.0.0.1" } else { "0.0.0.0" }
+    if about.broker.is_for_this_machine() { "127.0.0.1" } else { "0.0.0.0" }
 }
 
 fn mosquitto(about: &About<'_>) -> String {
     let About { broker, directory, connections, .. } = about;
     // Without an address it listens on IPv6 too.
-    let at = if broker.is_here() { format!("{} 127.0.0.1", broker.port) } else { broker.port.to_string() };
+    let at = if broker.is_for_this_machine() {
+        format!("{} 127.0.0.1", broker.port)
+    } else {
+        broker.port.to_string()
+    };
     // The controller beside its agents, and those that are just being replaced.
     let connections = connections.saturating_add(64);
     format!(
@@ -86,7 +90,8 @@ fn mosquitto(about: &About<'_>) -> String {
 # A device that was replaced by a new ticket (site renew) is the same site to the controller. Only {LIST_FILE} keeps the old one
 # out: until this broker has read it, whichever of the two connected last speaks for the site.
 # The list:
-#   tawi-controller broker-config mosquitto --crl {directory}/{LIST_FILE} && systemctl reload mosquitto
+#   sudo -u tawi-controller tawi-controller broker-config mosquitto --crl - \\
+#     | sudo install -m 0644 /dev/stdin {directory}/{LIST_FILE} && sudo systemctl reload mosquitto
 #
 # Here: the directory with its files belongs to mosquitto's user, which reads them again at a reload.
 #   install --directory --owner mosquitto --mode 0700 {directory}
@@ -207,7 +212,8 @@ fn vernemq(about: &About<'_>) -> String {
 #   ends: `vmq-admin session disconnect client-id=SITE`.
 # A device that was replaced by a new ticket (site renew) is the same site to the controller. Only {LIST_FILE} keeps the old one
 # out: until this broker has read it, whichever of the two connected last speaks for the site.
-#   tawi-controller broker-config vernemq --crl {directory}/{LIST_FILE}
+#   sudo -u tawi-controller tawi-controller broker-config vernemq --crl - \\
+#     | sudo install -m 0644 /dev/stdin {directory}/{LIST_FILE}
 #
 # VerneMQ's packages are under its vendor's EULA. Here: add this to vernemq.conf.
 allow_anonymous = off
