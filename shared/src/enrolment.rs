@@ -241,7 +241,7 @@ mod tests {
         let text = ticket().to_text();
         let last = text.len() - 1;
         let check = |text: &str, why| assert_eq!(Ticket::parse(text), Err(why), "{text}");
-        check("", BadTicket::Form);
+        check("", BadTicket::Missing);
         check("tawi-agent enrol", BadTicket::Form);
         check("tawi2.AAAA", BadTicket::Later);
         check("tawi1.", BadTicket::Damaged);
