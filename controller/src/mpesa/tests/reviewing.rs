@@ -184,7 +184,11 @@ async fn money_for_a_line_that_is_held_or_at_a_revoked_site_is_listed_however_mu
             let intent = shop.prompt(Some(shillings)).await;
             shop.execute(change).await;
             let body = success(&intent, "RGP6CZDYG6", &shillings.to_string());
-            let body = if shillings == 1_000 { body.replace("254712345678", "254799999999") } else { body };
+            let body = if shillings == 1_000 {
+                body.replace("\"Value\":254712345678", "\"Value\":254799999999")
+            } else {
+                body
+            };
             shop.deliver_to(&intent, body).await;
             shop.take_in().await;
             let items = for_review(&shop, 9).await;
