@@ -16,6 +16,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
+/// How often a live page may replace what is about to be clicked.
+const STALE: u32 = 10;
 /// A browser starts in three seconds on a quiet machine.
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 /// How long an element may take to appear on a page that is being loaded.
@@ -175,9 +177,15 @@ impl Browser {
     /// # Errors
     /// When there is no such thing, or it cannot be clicked.
     pub async fn click(&self, selector: &str) -> anyhow::Result<()> {
-        let element = self.element(selector).await?;
-        self.post(&format!("/element/{element}/click"), &json!({})).await?;
-        Ok(())
+        for _ in 0..STALE {
+            let element = self.element(selector).await?;
+            match self.post(&format!("/element/{element}/click"), &json!({})).await {
+                // A live part of the page took its place after it was found. Nothing was clicked.
+                Err(error) if format!("{error:#}").contains("stale element reference") => {}
+                clicked => return clicked.map(drop),
+            }
+        }
+        anyhow::bail!("{selector} was replaced {STALE} times between being found and being clicked")
     }
 
     /// Replaces what stands in a field.
