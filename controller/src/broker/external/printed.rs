@@ -95,6 +95,7 @@ fn mosquitto(about: &About<'_>) -> String {
 #
 # Here: the directory with its files belongs to mosquitto's user, which reads them again at a reload.
 #   install --directory --owner mosquitto --mode 0700 {directory}
+#   and once the files are in it: chown mosquitto {directory}/*
 #   ln --symbolic {directory}/tawi.conf /etc/mosquitto/conf.d/tawi.conf
 listener {at}
 cafile {directory}/{CA_FILE}
