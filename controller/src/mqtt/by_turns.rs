@@ -1,7 +1,7 @@
 //! The link by turns, for a simulation whose every step follows from a seed: nothing runs by itself.
 //!
-//! What each part does when its time comes is done here when somebody says so, and is done when the call returns; the parts are
-//! those of `run`, and nothing of them is left out. A controller that dies is one of these that is dropped: what it had not
+//! What each part does when its time comes is done here when somebody says so, and is done when the call returns; intake, publisher
+//! and noting are those of `run`. Left out are `watched`, because nobody looks, and `asking`, which another broker needs. A controller that dies is one of these that is dropped: what it had not
 //! committed, and whatever it only remembered, is gone.
 
 use rumqttc::{AsyncClient, EventLoop, MqttOptions, Publish, QoS};
