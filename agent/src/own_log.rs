@@ -115,6 +115,7 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tracing_subscriber::layer::SubscriberExt as _;
 
     #[test]
     fn the_last_lines_are_kept_within_lines_and_bytes() {
@@ -130,5 +131,25 @@ mod tests {
         assert!(ring.bytes <= BYTES && ring.lines.len() <= LINES);
         assert_eq!(ring.bytes, ring.lines.iter().map(String::len).sum::<usize>());
         assert!(ring.lines.iter().all(|line| line.len() <= LINE_BYTES));
+    }
+
+    #[test]
+    fn how_much_is_logged_changes_while_it_runs() {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(LevelFilter::TRACE)
+            .with_writer(writer)
+            .finish()
+            .with(Dial);
+        let said = |words: &str| last_lines().iter().any(|line| line.contains(words));
+        tracing::subscriber::with_default(subscriber, || {
+            let say = |words: &str| tracing::debug!(own_log.words = words, "a test speaks");
+            say("before-debug");
+            set_level(LevelFilter::DEBUG);
+            say("while-debug");
+            set_level(LevelFilter::WARN);
+            say("after-debug");
+            set_level(LevelFilter::INFO);
+        });
+        assert_eq!([said("before-debug"), said("while-debug"), said("after-debug")], [false, true, false]);
     }
 }
