@@ -88,11 +88,12 @@ pub struct Commands {
 }
 
 /// Whether done twice it is the same as done once, so that it may be begun again although it may have been done: a row that
-/// is the line's own already stays so, and to name rows changes nothing.
+/// is the line's own already stays so, and to name rows or look at something changes nothing.
 fn is_repeatable(kind: u16) -> bool {
     match CommandKind::from_code(kind) {
         Some(CommandKind::Adopt | CommandKind::ListForeign) => true,
-        Some(CommandKind::ReleaseHeld | CommandKind::Kick | CommandKind::Rebuild) | None => false,
+        Some(kind) if kind.is_of_site() => true,
+        _ => false,
     }
 }
 
@@ -290,7 +291,7 @@ mod tests {
             for _ in 0..2 {
                 assert_eq!(status(restarted.take(command.clone(), NOW)), Some(CommandStatus::Executing));
             }
-            let is_again = matches!(kind, CommandKind::Adopt | CommandKind::ListForeign);
+            let is_again = matches!(kind, CommandKind::Adopt | CommandKind::ListForeign) || kind.is_of_site();
             assert_eq!(restarted.due(|_| true).len(), usize::from(is_again), "{kind:?}");
             let said = &restarted.results()[0].detail;
             assert_eq!(said.contains("begun again"), is_again, "{kind:?}: {said}");

@@ -88,6 +88,15 @@ pub enum Report {
         /// What became of it.
         done: Done,
     },
+    /// What a command of head office asked to know of the agent itself.
+    Answer {
+        /// Which command.
+        id: String,
+        /// JSON without secrets.
+        text: String,
+        /// Whether it must arrive; otherwise the next one replaces it.
+        is_whole: bool,
+    },
     /// Every row of a router was looked at and judged.
     Checked {
         /// Router name.

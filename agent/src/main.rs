@@ -18,12 +18,16 @@ use tawi_agent::config::{Config, ConfigError, DEFAULT_PATH, Environment};
 use tawi_agent::doctor;
 use tawi_agent::health::{CURE_OF_SPACE, RouterStatus, Status, spoken};
 use tawi_agent::outbox::{StoreError, free_bytes};
+use tawi_agent::own_log;
 use tawi_agent::run::{StartError, run};
 use tawi_agent::status::{AskError, ask_log, ask_rebuild, ask_release, ask_status};
 use tawi_agent::trouble::BOARD;
 use tawi_shared::{Clock, UnixMillis, counted};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Something is wrong, and was said.
 const PROBLEM: u8 = 1;
@@ -244,10 +248,13 @@ fn serve(
         Ok(config) => config,
         Err(error) => return bad_config(&error),
     };
+    own_log::set_level(config.log_level);
     tracing_subscriber::fmt()
-        .with_max_level(config.log_level)
+        .with_max_level(LevelFilter::TRACE)
         .with_ansi(std::io::stderr().is_terminal() && !environment.is_colour_unwanted)
-        .with_writer(std::io::stderr)
+        .with_writer(own_log::writer)
+        .finish()
+        .with(own_log::Dial)
         .init();
     if let Some(error) = failed_start {
         tracing::warn!(%error, "cannot start over with one heap; the agent works as well and holds more memory");

@@ -31,6 +31,7 @@ use crate::reconcile::found::FoundMemory;
 use crate::reconcile::guard::GuardLimits;
 use crate::reconcile::orders::Orders;
 use crate::reconcile::{self, RouterSettings};
+use crate::remote::{self, Hands};
 use crate::service;
 use crate::site::{Ends, Site, Tools};
 use crate::status::{self, Doors};
@@ -110,7 +111,7 @@ pub async fn run_until(
     }
     // A disk that does not answer has the agent go on without: the file is for whoever looks while it is stopped.
     let _ = outbox.call(move |keeper| keeper.serve(served)).await;
-    let trusted = TrustedClock::new(clock, opening.marks.time);
+    let trusted = TrustedClock::new(clock.clone(), opening.marks.time);
     let contact = Contact::remembered(opening.marks.silence.unwrap_or_default());
     let tls = client_config(&config.controller, trusted.clone())?;
     let bytes = Arc::new(ByteCounters::default());
@@ -130,6 +131,7 @@ pub async fn run_until(
     let (report_sender, reports) = mpsc::channel(REPORTS_WAITING);
     let (link_sender, inbound) = mpsc::channel(INBOUND_WAITING);
     let (question_sender, questions) = mpsc::channel(status::QUESTIONS);
+    let (errands, asked) = mpsc::channel(remote::WAITING);
 
     let log = ApiLog::default();
     let orders: BTreeMap<String, Orders> =
@@ -153,6 +155,7 @@ pub async fn run_until(
             orders: orders.clone(),
             memories: memories.clone(),
             routers: config.routers.iter().map(|router| router.name.clone()).collect(),
+            errands,
         },
         &opening,
     );
@@ -169,7 +172,13 @@ pub async fn run_until(
         releases.insert(router.name.clone(), settings.release.clone());
         reconcilers.0.push(reconcile::spawn(settings, state.clone(), report_sender.clone(), trusted.clone()));
     }
-    drop(report_sender);
+    let hands = Hands {
+        config: Arc::new(config.clone()),
+        clock,
+        questions: question_sender.clone(),
+        reports: report_sender,
+        turn: Arc::default(),
+    };
     // What was found on flash has been handed on, and would be held for as long as the agent runs.
     drop(opening);
     let link_settings = LinkSettings {
@@ -181,6 +190,7 @@ pub async fn run_until(
     tasks.spawn(link::run(link_settings, dialer, outbox, ids, link_sender));
     let doors = Doors { releases, orders, state, clock: trusted, questions: question_sender };
     tasks.spawn(status::serve(status_listener, doors));
+    tasks.spawn(Box::pin(remote::run(hands, asked)));
     service::ready();
     info!(site.id = %config.site, site.routers = config.routers.len(), "started");
     Box::pin(site.run(Ends { inbound, reports, questions, stop })).await;

@@ -301,11 +301,13 @@ async fn tidy(controller: &Controller) -> Result<(), JobError> {
         let days = usage::store::forget_days(&mut transaction, now.minus(DAYS_KEPT), ROWS).await?;
         let writes = router_writes::forget(&mut transaction, now.minus(router_writes::KEPT), ROWS).await?;
         let ordered = commands::store::forget(&mut transaction, now.minus(commands::KEPT), ROWS).await?;
+        let before = now.minus(commands::answers::KEPT);
+        let answered = commands::store::forget_answers(&mut transaction, before, ROWS).await?;
         let asked = operator::forget(&mut transaction, now.minus(operator::KEPT), ROWS).await?;
         adoption::forget_tables(&mut transaction, now).await?;
         let texts = messages::forget(&mut transaction, now, ROWS).await?;
         transaction.commit().await?;
-        if [events, sessions, hours, days, writes, ordered, asked, texts].into_iter().max()
+        if [events, sessions, hours, days, writes, ordered, answered, asked, texts].into_iter().max()
             < Some(u64::from(ROWS))
         {
             break;

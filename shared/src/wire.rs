@@ -23,7 +23,7 @@ use crate::envelope::{self, EnvelopeError, Header};
 /// The oldest and newest contract that this release speaks; both ends use the lower of the two newest.
 pub const PROTOCOL_OLDEST: u16 = 1;
 /// See [`PROTOCOL_OLDEST`]. What came with which: 2 has [`WelcomeV1`] and [`UsageTotalsV1`], 3 has [`TellNowV1`],
-/// [`EventBatchV1`], [`CursorsV1`], [`LineReportV1`] and [`SpreadV1`].
+/// [`EventBatchV1`], [`CursorsV1`], [`LineReportV1`], [`SpreadV1`] and [`AnswerV1`].
 pub const PROTOCOL_NEWEST: u16 = 3;
 /// From this protocol on running totals are told by short names.
 pub const PROTOCOL_SHORT_TOTALS: u16 = 2;
@@ -166,6 +166,8 @@ direction! {
         Events(EventBatchV1),
         /// What the line carried.
         Line(LineReportV1),
+        /// What a command asked to know.
+        Answer(AnswerV1),
     }
 }
 

@@ -85,6 +85,8 @@ impl Heart {
         let book = QuotaBook::load(opening.epoch, &opening.book, &opening.open_sessions);
         let orders = Orders::default();
         let tools = Tools {
+            // Nothing is asked of the agent itself here.
+            errands: mpsc::channel(1).0,
             site: life.site.clone(),
             clock: time.clone(),
             contact: Contact::remembered(opening.marks.silence.unwrap_or_default()),

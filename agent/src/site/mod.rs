@@ -10,6 +10,7 @@
 //! flash. It refuses to say "stored" of what a power cut could take. It does not know MQTT (`link`), the engine
 //! (`outbox`) or RouterOS (`reconcile`); pure parts are next door in `applied`, `chunks` and `link::window`.
 
+mod answers;
 pub mod applied;
 pub mod cadence;
 mod chunks;
@@ -44,6 +45,7 @@ use crate::link::{ByteCounters, Delivery, FromLink};
 use crate::outbox::{Keeper, Marks, Opening, Outbox, Overview, Reported, StoreHealth, TimeBase};
 use crate::reconcile::found::FoundMemory;
 use crate::reconcile::orders::Orders;
+use crate::remote::Asked;
 use crate::service;
 use crate::usage::book::Quotas;
 use applied::Progress;
@@ -121,6 +123,8 @@ pub struct Tools {
     pub orders: BTreeMap<String, Orders>,
     /// Where what flash remembers of them is handed over, when it can be read only later.
     pub memories: BTreeMap<String, FoundMemory>,
+    /// Where what is asked of the agent itself is done.
+    pub errands: mpsc::Sender<Asked>,
 }
 
 /// When something was last done.
@@ -388,6 +392,7 @@ impl Site {
                 }
                 Report::Event(event) => reported.events.push(event),
                 Report::Held { router, held } => self.take_held(router, &held),
+                Report::Answer { id, text, is_whole } => self.take_answer(id, text, is_whole),
                 Report::Ordered { router, id, done } => {
                     is_order_done = true;
                     self.take_done(&router, &id, done).await;

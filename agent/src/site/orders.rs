@@ -13,23 +13,27 @@ use std::collections::{BTreeMap, VecDeque};
 
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{
-    CommandKind, CommandResultV1, CommandStatus, CommandV1, ForeignRowV1, ForeignRowsV1, HeldPlanV1, Service,
-    item_bytes,
+    ANSWER_PART_BYTES, AnswerV1, CommandKind, CommandResultV1, CommandStatus, CommandV1, ForeignRowV1,
+    ForeignRowsV1, HeldPlanV1, Service, item_bytes,
 };
 use tracing::{info, warn};
 
 use super::Site;
+use super::answers::Answers;
 use super::talk::Talk;
 use crate::commands::{Commands, Kept, Taken};
 use crate::flow::Done;
 use crate::outbox::{StoreHealth, shortened};
 use crate::reconcile::held::Held;
 use crate::reconcile::orders::{Answer, Order, Orders, What};
+use crate::remote::{Asked, Errand};
 
 /// Results that are told at a time: a quarter of what the link takes without being emptied.
 const RESULTS_AT_ONCE: usize = 32;
 /// Answers with rows that are told at a time, each of up to [`ROWS_BYTES`].
 const ROWS_AT_ONCE: usize = 4;
+/// Parts of answers that are told at a time: with the heart's tick, 48 KiB a second.
+const ANSWERS_AT_ONCE: usize = 1;
 /// Rows of one message, in bytes; an envelope has 64 KiB.
 const ROWS_BYTES: usize = 40 * 1024;
 /// Line ids of one message about held lines, in bytes.
@@ -54,6 +58,7 @@ pub(super) struct Desk {
     results: VecDeque<CommandResultV1>,
     rows: VecDeque<ForeignRowsV1>,
     held: BTreeMap<String, HeldPlanV1>,
+    answers: Answers,
 }
 
 impl Desk {
@@ -78,9 +83,14 @@ impl Site {
         let now = self.tools.clock.now();
         info!(command.id, command.kind, "head office commands");
         let (id, known) = (command.id.clone(), self.desk.commands.waiting());
+        let waits_for_disk = !self.is_store_joined && !is_of_site(&command);
         match self.desk.commands.take(command, now) {
-            Taken::Answer(result) => self.desk.tell(result),
-            Taken::Waits if !self.is_store_joined => {
+            Taken::Answer(result) => {
+                // Head office does not know the result, and may not have the answer either.
+                self.desk.answers.tell_again(&result.id);
+                self.desk.tell(result);
+            }
+            Taken::Waits if waits_for_disk => {
                 let detail = self.words_of_shut_store();
                 if self.desk.commands.waiting() > known {
                     warn!(command.id = id, store.why = detail, "a command waits for the disk");
@@ -119,8 +129,12 @@ impl Site {
 
     /// What became of every command may have been lost with the last connection, and so may what is held.
     pub(super) fn tell_desk_again(&mut self) {
+        self.desk.answers.begin_again();
         for result in self.desk.commands.results() {
-            self.desk.tell(result);
+            // After its answer, when head office asks.
+            if !self.desk.answers.has(&result.id) {
+                self.desk.tell(result);
+            }
         }
         for plan in self.desk.held.values().cloned().collect::<Vec<_>>() {
             self.with_talk(|talk| talk.held(&plan));
@@ -135,18 +149,16 @@ impl Site {
         for kept in &expired {
             self.desk.tell(kept.clone().into());
         }
-        if !self.is_store_joined {
-            // Any of them may have been begun before the start: only the store knows, and it may open yet.
-            return self.tell_from_desk();
+        if self.is_store_joined {
+            self.keep(expired).await;
         }
-        self.keep(expired).await;
         let due = self.desk.commands.due(|command| self.is_ready(command));
         let (mut begun, mut rooms) = (Vec::new(), BTreeMap::new());
         for command in due {
             let room = rooms.entry(command.router.clone()).or_insert_with(|| self.desk.room(&command.router));
             let Some(left) = room.checked_sub(1) else { continue };
             *room = left;
-            match what_of(&command) {
+            match work_of(&command) {
                 Ok(what) => {
                     begun
                         .extend(self.desk.commands.begin(&command.id, now).map(|kept| (kept, command, what)));
@@ -164,8 +176,13 @@ impl Site {
         self.tell_from_desk();
     }
 
-    /// Whether a command can be begun now: its router answers, and a row that is taken over has its line.
+    /// Whether a command can be begun now: its router answers, and a row that is taken over has its line. Before the store
+    /// opened any may have been begun before the start, and only what may be done twice is begun: where the disk fails, the
+    /// doctor is wanted most.
     fn is_ready(&self, command: &CommandV1) -> bool {
+        if is_of_site(command) || !self.is_store_joined {
+            return is_of_site(command);
+        }
         let is_adopt = command.kind == CommandKind::Adopt.code();
         let is_known = self.desk.orders.contains_key(&command.router);
         let is_there =
@@ -173,7 +190,21 @@ impl Site {
         (!is_known || is_there) && (!is_adopt || self.desired.lines.contains_key(&command.line))
     }
 
-    async fn give(&mut self, command: CommandV1, what: What, is_safe: bool) {
+    async fn give(&mut self, command: CommandV1, work: Work, is_safe: bool) {
+        let what = match work {
+            Work::OfRouter(what) => what,
+            Work::OfAgent(errand) => {
+                let asked = Asked { id: command.id.clone(), errand };
+                match self.tools.errands.try_send(asked) {
+                    Ok(()) => drop(self.desk.begun.insert(command.id, command.router)),
+                    Err(_) => {
+                        let done = Done::failed("the agent is at too much already; ask again later");
+                        self.settle(&command.id, &done).await;
+                    }
+                }
+                return;
+            }
+        };
         let orders = self.desk.orders.get(&command.router);
         let done = match orders {
             // Were it done now, a power cut could have it done twice.
@@ -203,6 +234,18 @@ impl Site {
         }
         self.settle(id, &done).await;
         self.tell_from_desk();
+    }
+
+    /// Takes what a command asked to know. What must arrive is told before the command's result.
+    pub(super) fn take_answer(&mut self, id: String, text: String, is_whole: bool) {
+        if !is_whole {
+            if self.talk.as_ref().is_some_and(Talk::is_answered) && text.len() <= ANSWER_PART_BYTES {
+                let answer = AnswerV1 { command: id, part: 0, parts: 1, bytes: text.into_bytes() };
+                self.with_talk(|talk| talk.answer(&answer, true));
+            }
+        } else if !self.desk.answers.keep(&id, text) {
+            warn!(command.id = id, "an answer is too large to be told");
+        }
     }
 
     async fn settle(&mut self, id: &str, done: &Done) {
@@ -237,6 +280,7 @@ impl Site {
 
     /// Forgets commands that nobody asks about any more.
     pub(super) async fn tidy_desk(&mut self, now: UnixMillis) {
+        self.desk.answers.forget_old();
         let old = self.desk.commands.forget_old(now);
         if !old.is_empty() {
             let _ = self.tools.outbox.call(move |keeper| keeper.forget_commands(&old)).await;
@@ -247,9 +291,17 @@ impl Site {
         if !self.talk.as_ref().is_some_and(Talk::is_answered) {
             return;
         }
-        for _ in 0..RESULTS_AT_ONCE {
+        for _ in 0..ANSWERS_AT_ONCE {
+            let Some(answer) = self.desk.answers.next() else { break };
+            self.with_talk(|talk| talk.answer(&answer, false));
+        }
+        for _ in 0..RESULTS_AT_ONCE.min(self.desk.results.len()) {
             let Some(result) = self.desk.results.pop_front() else { break };
-            self.with_talk(|talk| talk.result(&result));
+            if self.desk.answers.is_being_told(&result.id) {
+                self.desk.results.push_back(result);
+            } else {
+                self.with_talk(|talk| talk.result(&result));
+            }
         }
         for _ in 0..ROWS_AT_ONCE {
             let Some(rows) = self.desk.rows.pop_front() else { break };
@@ -275,6 +327,24 @@ impl Site {
 }
 
 /// What a command asks for.
+#[derive(Debug)]
+enum Work {
+    OfRouter(What),
+    OfAgent(Errand),
+}
+
+fn is_of_site(command: &CommandV1) -> bool {
+    CommandKind::from_code(command.kind).is_some_and(CommandKind::is_of_site)
+}
+
+fn work_of(command: &CommandV1) -> Result<Work, &'static str> {
+    let kind = CommandKind::from_code(command.kind);
+    match kind.and_then(|kind| Errand::of(kind, command)) {
+        Some(errand) => errand.map(Work::OfAgent),
+        None => what_of(command).map(Work::OfRouter),
+    }
+}
+
 fn what_of(command: &CommandV1) -> Result<What, &'static str> {
     let line = command.line.clone();
     match CommandKind::from_code(command.kind) {
@@ -286,7 +356,7 @@ fn what_of(command: &CommandV1) -> Result<What, &'static str> {
             let service = Service::from_code(command.service).ok_or("the command names no service")?;
             Ok(What::Adopt { line, service, username: command.argument.clone() })
         }
-        None => Err("this agent does not know that command; update it"),
+        _ => Err("this agent does not know that command; update it"),
     }
 }
 
@@ -358,9 +428,15 @@ mod tests {
                 argument: "plot17".into(),
                 service: Service::Pppoe.code(),
             };
-            assert!(what_of(&command).is_ok(), "{kind:?}");
+            let argument = match kind {
+                CommandKind::SetLogLevel => "warn",
+                CommandKind::Watch => "60",
+                _ => "plot17",
+            };
+            let command = CommandV1 { argument: argument.into(), ..command };
+            assert!(work_of(&command).is_ok(), "{kind:?}");
             let nowhere = CommandV1 { service: 999, ..command };
-            assert_eq!(what_of(&nowhere).is_err(), *kind == CommandKind::Adopt, "{kind:?}");
+            assert_eq!(work_of(&nowhere).is_err(), *kind == CommandKind::Adopt, "{kind:?}");
         }
     }
 }

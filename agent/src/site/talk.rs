@@ -9,9 +9,9 @@ use tawi_shared::UnixMillis;
 use tawi_shared::envelope::{FLAG_HISTORICAL, Header};
 use tawi_shared::topics::Up;
 use tawi_shared::wire::{
-    BatchedEventV1, Body, CommandResultV1, EVENTS_TOGETHER, EventBatchV1, ForeignRowsV1, HeldPlanV1, HelloV1,
-    Lane, LineReportV1, PROTOCOL_NEWEST, PROTOCOL_OLDEST, PROTOCOL_TOGETHER, RouterStatusV1, SpreadV1,
-    StoredV1, UpMessage, encode,
+    AnswerV1, BatchedEventV1, Body, CommandResultV1, EVENTS_TOGETHER, EventBatchV1, ForeignRowsV1,
+    HeldPlanV1, HelloV1, Lane, LineReportV1, PROTOCOL_NEWEST, PROTOCOL_OLDEST, PROTOCOL_TOGETHER,
+    RouterStatusV1, SpreadV1, StoredV1, UpMessage, encode,
 };
 use tokio::time::Instant;
 use tracing::{debug, error};
@@ -181,6 +181,15 @@ impl Talk {
     /// Names rows of others.
     pub(super) fn foreign_rows(&mut self, rows: &ForeignRowsV1) {
         self.say(Up::Ack, rows);
+    }
+
+    /// Tells a part of what a command asked to know; lightly where the next one replaces it.
+    pub(super) fn answer(&mut self, answer: &AnswerV1, is_light: bool) {
+        match encode(answer, 0, self.store_epoch, 0) {
+            Ok(bytes) if is_light => self.is_lost |= self.connection.say_lightly(Up::Ack, bytes).is_err(),
+            Ok(bytes) => self.is_lost |= self.connection.say(Up::Ack, bytes).is_err(),
+            Err(problem) => error!(error = %problem, "an answer is too large to be told"),
+        }
     }
 
     /// Something new may wait in a lane.

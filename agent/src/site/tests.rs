@@ -82,6 +82,7 @@ async fn site_at(directory: &Directory, hands: Clock) -> (Site, watch::Receiver<
         routers: vec!["core".to_owned()],
         orders: BTreeMap::new(),
         memories: BTreeMap::from([("core".to_owned(), FoundMemory::default())]),
+        errands: mpsc::channel(1).0,
     };
     (Site::new(tools, &opening), state)
 }

@@ -61,7 +61,16 @@ impl Agent {
             routers.iter().map(|name| ((*name).to_owned(), FoundMemory::default())).collect();
         let orders: BTreeMap<String, Orders> =
             routers.iter().map(|name| ((*name).to_owned(), Orders::default())).collect();
+        let (errands, asked) = mpsc::channel(remote::WAITING);
+        let hands = Hands {
+            config: Arc::new(config.clone()),
+            clock: Clock::system(),
+            questions: questions.clone(),
+            reports: reports.clone(),
+            turn: Arc::default(),
+        };
         let tools = Tools {
+            errands,
             contact: Contact::default(),
             log: tawi_agent::api_log::ApiLog::default(),
             quotas: quotas.clone(),
@@ -91,6 +100,7 @@ impl Agent {
             questions: question_receiver,
             stop: stopped,
         }));
+        tasks.spawn(remote::run(hands, asked));
         // From a seed: which wait follows which is the same each time.
         tasks.spawn(link::run(settings, dialer, outbox.clone(), IdSource::seeded(1), link_sender));
         Self { outbox, reports, state, quotas, memories, orders, questions, stop: Some(stop), line, tasks }

@@ -231,6 +231,57 @@ is refused at once. A device was stolen? Run tawi-controller site revoke first: 
         #[command(flatten)]
         way: SiteWay,
     },
+    /// Have the doctor look at a site: at its machine, its way to head office and its routers. It changes nothing
+    #[command(after_help = "Examples:
+  tawi-controller site doctor nyeri-01
+  tawi-controller site doctor nyeri-01 --json | jq '.findings[] | select(.verdict != \"good\")'
+It ends with 1 when something is bad.")]
+    Doctor {
+        /// Which site
+        id: SiteId,
+        /// How long to wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Fetch what helps to understand a site: how it stands, its settings without secrets, its machine, its last log lines
+    #[command(after_help = "Examples:
+  tawi-controller site diagnostics nyeri-01 > nyeri-01.json
+  tawi-controller site diagnostics nyeri-01 | jq -r '.log[]'")]
+    Diagnostics {
+        /// Which site
+        id: SiteId,
+        /// How long to wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Have a site log more or less, until its agent restarts and for a day at most
+    #[command(after_help = "Examples:
+  tawi-controller site log-level nyeri-01 debug
+  tawi-controller site log-level nyeri-01 info --timeout 60")]
+    LogLevel {
+        /// Which site
+        id: SiteId,
+        /// How much
+        #[arg(value_parser = crate::commands::remote::LEVELS)]
+        level: String,
+        /// How long to wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Watch how a site's agent stands, live
+    #[command(after_help = "Examples:
+  tawi-controller site watch nyeri-01
+  tawi-controller site watch nyeri-01 --seconds 300")]
+    Watch {
+        /// Which site
+        id: SiteId,
+        /// How long, 5 to 300
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(5..=300))]
+        seconds: u32,
+        /// How long to wait.
+        #[command(flatten)]
+        wait: Wait,
+    },
     /// Shut a site out, until it is renewed
     #[command(after_help = "Example:
   tawi-controller site revoke nyeri-01
@@ -239,6 +290,14 @@ Nothing is sold there any more, until the site is brought back: tawi-controller 
         /// Which site
         id: SiteId,
     },
+}
+
+/// How long to wait for an answer.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Wait {
+    /// Seconds until it is given up to wait; the site may still answer within 15 minutes
+    #[arg(long, default_value_t = 180, value_parser = clap::value_parser!(u32).range(1..=900))]
+    pub timeout: u32,
 }
 
 /// How a device is made a site.

@@ -17,6 +17,7 @@ mod mpesa_doctor;
 mod mpesa_operator;
 mod office;
 mod output;
+mod remote;
 mod router_writes;
 mod sales;
 pub mod serve;

@@ -49,6 +49,10 @@ impl Shell {
                     self.say_bundle("renewed", &id, &bundle, &addresses)
                 }
             },
+            SiteCommand::Doctor { id, wait } => self.doctor_of_site(id, wait).await,
+            SiteCommand::Diagnostics { id, wait } => self.diagnostics_of_site(id, wait).await,
+            SiteCommand::LogLevel { id, level, wait } => self.set_log_level(id, level, wait).await,
+            SiteCommand::Watch { id, seconds, wait } => self.watch_site(id, seconds, wait).await,
             SiteCommand::Revoke { id } => {
                 if !sites::revoke(&self.controller, &id).await? {
                     let problem = format!("there is no site {id}, or it is revoked already");

@@ -6,13 +6,14 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use tawi_shared::wire::{CommandKind, Service};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Command, LASTS, NewCommand, Ordered};
+use super::{Command, LASTS, NewCommand, Ordered, answers, remote};
 use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
 use crate::staff::Permission;
@@ -31,13 +32,13 @@ pub struct CommandBody {
     pub id: String,
     /// Of which site.
     pub site_id: String,
-    /// `kick`, `rebuild`, `release_held`, `list_foreign`, `adopt`, or `unknown` for one of another release.
+    /// `kick`, `rebuild`, `release_held`, `list_foreign`, `adopt`, `doctor`, `diagnostics`, `set_log_level`, `watch`, or `unknown` for one of another release.
     pub kind: String,
-    /// On which router.
+    /// On which router; empty where the agent itself is asked.
     pub router_name: String,
     /// For which subscription; null where it concerns none.
     pub subscription_id: Option<String>,
-    /// The digest of the held plan, or the name of the row on the router; empty for none.
+    /// The digest of the held plan, the name of the row on the router, the level of the log, or seconds; empty for none.
     pub argument: String,
     /// The service of that row; null where it concerns none.
     pub service_name: Option<String>,
@@ -67,7 +68,9 @@ pub struct CommandList {
 #[serde(deny_unknown_fields)]
 pub struct CommandNew {
     /// `kick` ends the sessions of a subscription; `rebuild` makes everything anew on a router; `release_held` lets go what
-    /// the guard of a router holds; `list_foreign` reads the rows that others made on a router.
+    /// the guard of a router holds; `list_foreign` reads the rows that others made on a router. Of the agent itself: `doctor`
+    /// looks at everything, `diagnostics` gathers what helps to understand the site, `set_log_level` logs more or less until a
+    /// restart and for a day at most, `watch` tells every few seconds how the agent stands.
     pub kind: String,
     /// For `kick`: whose sessions.
     #[serde(default)]
@@ -75,12 +78,28 @@ pub struct CommandNew {
     /// For all others: at which site.
     #[serde(default)]
     pub site_id: Option<String>,
-    /// For all others: on which router, by its name.
+    /// For what concerns a router: which, by its name.
     #[serde(default)]
     pub router_name: Option<String>,
     /// For `release_held`: the digest of what you have seen, from `GET /api/held-plans`. Exactly its lines lose access.
     #[serde(default)]
     pub digest: Option<String>,
+    /// For `set_log_level`: `error`, `warn`, `info` or `debug`.
+    #[serde(default)]
+    pub log_level: Option<String>,
+    /// For `watch`: how long, 5 to 300.
+    #[serde(default)]
+    pub seconds: Option<u32>,
+}
+
+/// What a site answered.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CommandAnswer {
+    /// The command that asked.
+    pub command_id: String,
+    /// As the agent made it: the JSON of `tawi-agent doctor --json`, the diagnostics, or how it stands.
+    #[schema(value_type = Object)]
+    pub answer: serde_json::Value,
 }
 
 /// Which commands, and how many.
@@ -118,6 +137,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/commands", get(list)),
         Route::new("POST", "/api/commands", post(give)),
         Route::new("GET", "/api/commands/{id}", get(get_one)),
+        Route::new("GET", "/api/commands/{id}/answer", get(get_answer)),
     ]
 }
 
@@ -165,8 +185,37 @@ pub(crate) async fn get_one(
     Ok(Json(CommandBody::from(&command.ok_or_else(missing)?)))
 }
 
-/// Orders something of a router once: end a subscription's sessions, rebuild the router, let go what its guard holds, or
-/// read the rows that others made. The site is told at once, or when it is heard again within fifteen minutes; read the
+/// What a site answered to `doctor`, `diagnostics` or `watch`; kept for a week.
+#[utoipa::path(
+    get, path = "/api/commands/{id}/answer", tag = "commands", params(("id" = String, Path)),
+    responses(
+        (status = 200, description = "As a file for whoever wants one", body = CommandAnswer),
+        (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, description = "There is no such command, or its answer has not come whole", body = Problem),
+    ),
+)]
+pub(crate) async fn get_answer(
+    caller: Caller,
+    State(web): State<Web>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    caller.require(Permission::CommandRouters)?;
+    let missing = || {
+        ApiError::not_found("answer", "GET /api/commands/{id} until it is done; answers are kept for a week")
+    };
+    let mut reader = reader(&web).await?;
+    let command = super::get(&mut reader, &id).await?.ok_or_else(missing)?;
+    let text = answers::of(&mut reader, &command.id).await?.ok_or_else(missing)?;
+    let answer = serde_json::from_str(&text).map_err(|_| missing())?;
+    let headers = [
+        (header::CONTENT_DISPOSITION, answers::disposition(&command)),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+    ];
+    Ok((headers, Json(CommandAnswer { command_id: command.id.to_string(), answer })).into_response())
+}
+
+/// Orders something of a router or of the agent itself once: end a subscription's sessions, rebuild the router, let go what
+/// its guard holds, read the rows that others made, have the doctor look. The site is told at once, or when it is heard again within fifteen minutes; read the
 /// command to see what became of it.
 #[utoipa::path(
     post, path = "/api/commands", tag = "commands", request_body = CommandNew,
@@ -182,10 +231,13 @@ pub(crate) async fn get_one(
 )]
 pub(crate) async fn give(State(web): State<Web>, write: Write) -> Result<Response, ApiError> {
     let new: CommandNew = write.read()?;
-    let kind = [CommandKind::Kick, CommandKind::Rebuild, CommandKind::ReleaseHeld, CommandKind::ListForeign]
-        .into_iter()
-        .find(|kind| word_of(*kind) == new.kind)
-        .ok_or_else(|| ApiError::invalid("kind", "use kick, rebuild, release_held or list_foreign"))?;
+    // Rows are taken over on a page alone.
+    let may_be_given = |kind: &&CommandKind| **kind != CommandKind::Adopt && word_of(**kind) == new.kind;
+    let kind = CommandKind::ALL.iter().find(may_be_given).copied().ok_or_else(|| {
+        let words =
+            "use kick, rebuild, release_held, list_foreign, doctor, diagnostics, set_log_level or watch";
+        ApiError::invalid("kind", words)
+    })?;
     let permission = match kind {
         CommandKind::ListForeign => Permission::TakeOver,
         _ => Permission::CommandRouters,
@@ -207,11 +259,25 @@ pub(crate) async fn give(State(web): State<Web>, write: Write) -> Result<Respons
         _ => {
             let site = wanted("site_id", new.site_id.as_deref())?;
             let site = SiteId::parse(site).map_err(|_| no_such_router())?;
-            (site, wanted("router_name", new.router_name.as_deref())?.to_owned(), None)
+            let router = match kind.is_of_site() {
+                true => "",
+                false => wanted("router_name", new.router_name.as_deref())?,
+            };
+            (site, router.to_owned(), None)
         }
     };
     let argument = match kind {
         CommandKind::ReleaseHeld => wanted("digest", new.digest.as_deref())?.to_owned(),
+        CommandKind::SetLogLevel => {
+            let level = wanted("log_level", new.log_level.as_deref())?;
+            let words = "use error, warn, info or debug";
+            remote::level(level).ok_or_else(|| ApiError::invalid("log_level", words))?.to_owned()
+        }
+        CommandKind::Watch => {
+            let words = "use 5 to 300";
+            let seconds = new.seconds.and_then(remote::seconds);
+            seconds.ok_or_else(|| ApiError::invalid("seconds", words))?.to_string()
+        }
         _ => String::new(),
     };
     let new = NewCommand { site, kind, router, line, argument, service: None, lasts: LASTS };
@@ -259,6 +325,10 @@ fn word_of(kind: CommandKind) -> &'static str {
         CommandKind::Rebuild => "rebuild",
         CommandKind::ListForeign => "list_foreign",
         CommandKind::Adopt => "adopt",
+        CommandKind::Doctor => "doctor",
+        CommandKind::Diagnostics => "diagnostics",
+        CommandKind::SetLogLevel => "set_log_level",
+        CommandKind::Watch => "watch",
     }
 }
 

@@ -1,4 +1,5 @@
-//! What is commanded of a site once: letting held cuts go, ending sessions, rebuilding a router, taking rows over.
+//! What is commanded of a site once: letting held cuts go, ending sessions, rebuilding a router, taking rows over; and what
+//! is asked of its agent itself, such as the doctor.
 //!
 //! ```text
 //! queued ─> executing ─> succeeded | failed
@@ -9,8 +10,10 @@
 //! hello, and again until its result came; the agent does each at most once. What is state (who may use the network) never
 //! travels this way: that is `desired`.
 
+pub mod answers;
 pub mod api;
 pub mod pages;
+pub(crate) mod remote;
 pub(crate) mod store;
 
 use std::time::Duration;
@@ -102,11 +105,11 @@ pub struct NewCommand {
     pub site: SiteId,
     /// What.
     pub kind: CommandKind,
-    /// On which router, by its name.
+    /// On which router, by its name; empty where the agent itself is asked.
     pub router: String,
     /// For which line, where it concerns one.
     pub line: Option<LineId>,
-    /// The digest of a held plan, or the name of a row.
+    /// The digest of a held plan, the name of a row, a level of the log, or seconds.
     pub argument: String,
     /// Where the row is, where it concerns one.
     pub service: Option<Service>,
@@ -185,7 +188,10 @@ async fn queue_with(
     now: UnixMillis,
 ) -> Result<Command, sqlx::Error> {
     let about = new.line.as_ref().map(|line| format!(" for line {line}")).unwrap_or_default();
-    let detail = format!("{} on router {}{about}{words}", new.kind.as_str(), new.router);
+    let detail = match new.kind.is_of_site() {
+        true => format!("{} {}", new.kind.as_str(), new.argument).trim_end().to_owned(),
+        false => format!("{} on router {}{about}{words}", new.kind.as_str(), new.router),
+    };
     let command = Command {
         id: CommandId::random(ids),
         site: new.site,
@@ -240,7 +246,9 @@ pub async fn order(
     now: UnixMillis,
 ) -> Result<Ordered, SiteError> {
     let Some(site) = sites::get(connection, &new.site).await? else { return Ok(Ordered::NoSuchRouter) };
-    if sites::find_router(connection, &site.id, &new.router).await?.is_none() {
+    // What is asked of the agent itself names no router.
+    let is_router_needed = !new.kind.is_of_site();
+    if is_router_needed && sites::find_router(connection, &site.id, &new.router).await?.is_none() {
         return Ok(Ordered::NoSuchRouter);
     }
     if site.revoked_at.is_some() {

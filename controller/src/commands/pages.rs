@@ -31,11 +31,11 @@ pub(crate) struct CommandView {
 
 impl CommandView {
     pub(crate) fn of(command: &Command, now: UnixMillis) -> Self {
-        let is_adopt = command.kind == Some(CommandKind::Adopt);
+        let is_told = matches!(command.kind, Some(CommandKind::Adopt | CommandKind::SetLogLevel));
         Self {
             what: word_of(command.kind),
             router: command.router.clone(),
-            about: if is_adopt { command.argument.clone() } else { String::new() },
+            about: if is_told { command.argument.clone() } else { String::new() },
             by: command.actor.clone(),
             at: Moment::of(command.created_at, now),
             badge: badge_of(command.standing),
@@ -51,6 +51,10 @@ fn word_of(kind: Option<CommandKind>) -> &'static str {
         Some(CommandKind::Rebuild) => "Rebuild",
         Some(CommandKind::ListForeign) => "Read rows of others",
         Some(CommandKind::Adopt) => "Take over",
+        Some(CommandKind::Doctor) => "Doctor",
+        Some(CommandKind::Diagnostics) => "Diagnostics",
+        Some(CommandKind::SetLogLevel) => "Set log level",
+        Some(CommandKind::Watch) => "Watch",
         None => "Of another release",
     }
 }
@@ -70,6 +74,7 @@ pub(crate) fn routes() -> Router<Web> {
         .route("/sites/{id}/routers/{router}/let-go", post(let_go))
         .route("/sites/{id}/routers/{router}/rebuild", post(rebuild))
         .route("/subscriptions/{id}/end-sessions", post(end_sessions))
+        .merge(super::remote::routes())
 }
 
 async fn let_go(

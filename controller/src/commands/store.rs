@@ -187,6 +187,60 @@ pub(crate) async fn forget(
     Ok(done.rows_affected())
 }
 
+/// Keeps a part of an answer; one that came before is replaced.
+pub(super) async fn put_answer(
+    connection: &mut Connection,
+    id: &CommandId,
+    (part, parts): (u16, u16),
+    body: &str,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO command_answers (command_id, part, parts, body, received_at) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (command_id, part) DO UPDATE SET parts = $3, body = $4, received_at = $5",
+    )
+    .bind(id.as_str())
+    .bind(i64::from(part))
+    .bind(i64::from(parts))
+    .bind(body)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The parts of an answer that came, in their order: how many there should be, and the text.
+pub(super) async fn answer_parts(
+    connection: &mut Connection,
+    id: &CommandId,
+) -> Result<Vec<(u16, String)>, sqlx::Error> {
+    let rows = sqlx::query("SELECT parts, body FROM command_answers WHERE command_id = $1 ORDER BY part")
+        .bind(id.as_str())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok((columns::unsigned(row, "parts")?, row.try_get("body")?))).collect()
+}
+
+/// Forgets at most `limit` parts of answers that came before `before`; says how many.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn forget_answers(
+    connection: &mut Connection,
+    before: UnixMillis,
+    limit: u32,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        "DELETE FROM command_answers WHERE (command_id, part) IN \
+             (SELECT command_id, part FROM command_answers WHERE received_at < $1 LIMIT $2)",
+    )
+    .bind(before.0)
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 fn read(row: &Row) -> Result<Command, sqlx::Error> {
     Ok(Command {
         id: columns::parsed(row, "id")?,

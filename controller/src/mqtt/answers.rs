@@ -5,7 +5,8 @@
 use tawi_shared::UnixMillis;
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{
-    self, CommandKind, CommandResultV1, ForeignRowsV1, HeldPlanV1, Lane, LineReportV1, RouterWritesV1,
+    self, AnswerV1, CommandKind, CommandResultV1, ForeignRowsV1, HeldPlanV1, Lane, LineReportV1,
+    RouterWritesV1,
 };
 
 use super::LinkError;
@@ -121,6 +122,22 @@ pub(super) async fn take_foreign_rows(
     }
     crate::adoption::take_rows(connection, site, rows).await?;
     effects.hints.push(Hint::Site(site.clone()));
+    Ok(())
+}
+
+/// Keeps a part of what a site was asked to know.
+pub(super) async fn take_answer(
+    connection: &mut Connection,
+    site: &SiteId,
+    answer: &AnswerV1,
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    if commands::answers::take(connection, site, answer, now).await? {
+        effects.hints.push(Hint::Site(site.clone()));
+    } else {
+        tracing::warn!(site.id = %site, "a site answers what it was not asked, or what cannot be kept");
+    }
     Ok(())
 }
 

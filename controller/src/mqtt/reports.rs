@@ -100,6 +100,7 @@ pub(super) async fn take(
         UpMessage::ForeignRows(rows) => {
             answers::take_foreign_rows(connection, site, rows, now, effects).await
         }
+        UpMessage::Answer(answer) => answers::take_answer(connection, site, answer, now, effects).await,
         UpMessage::HeldPlan(plan) => answers::take_held(connection, site, plan, effects).await,
         UpMessage::Line(report) => answers::take_line(connection, site, report, now, effects).await,
         // Taken apart before it comes here.

@@ -18,6 +18,7 @@ use crate::backhaul;
 use crate::backhaul::view::BackhaulView;
 use crate::commands;
 use crate::commands::pages::CommandView;
+use crate::commands::remote::{self, RemoteView};
 use crate::customers;
 use crate::database::Connection;
 use crate::held_plans;
@@ -235,6 +236,8 @@ struct OnePage {
     events: Vec<EventView>,
     held: Vec<HeldView>,
     commands: Vec<CommandView>,
+    remote: RemoteView,
+    levels: [&'static str; 4],
     backhaul: Option<BackhaulView>,
     fields: Fields,
     may_add_router: bool,
@@ -306,6 +309,7 @@ async fn show(
     let certificate_until = sites::certificate_until(&mut reader, id).await?;
     let ticket_until = enrolment::open_until(&mut reader, id, now).await?;
     let ordered = commands::latest_of(&mut reader, id, COMMANDS).await?;
+    let remote = RemoteView::of(&mut reader, id, now).await?;
     let backhaul = backhaul::of_site(&mut reader, id).await?;
     let presence = site.presence;
     let mut router_views = Vec::new();
@@ -340,6 +344,8 @@ async fn show(
         site: SiteView::of(&site, &routers, now),
         held,
         commands: ordered.iter().map(|command| CommandView::of(command, now)).collect(),
+        remote,
+        levels: remote::LEVELS,
         backhaul: backhaul.as_ref().map(|known| BackhaulView::of(known, now)),
         may_take_over: visit.may(Permission::TakeOver) && site.revoked_at.is_none(),
         may_command: visit.may(Permission::CommandRouters) && site.revoked_at.is_none(),

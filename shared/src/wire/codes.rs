@@ -96,6 +96,29 @@ codes! {
         ListForeign = 4 / "list foreign rows",
         /// Take over the row that the argument names, for the line.
         Adopt = 5 / "adopt",
+        /// Look at everything as the doctor at the site does; the answer is its JSON.
+        Doctor = 6 / "doctor",
+        /// Gather what helps to understand the site, without secrets; the answer is JSON.
+        Diagnostics = 7 / "diagnostics",
+        /// Log as much as the argument says until a restart, and for a day at most.
+        SetLogLevel = 8 / "set log level",
+        /// Tell every few seconds how the agent stands, for as many seconds as the argument says; each answer replaces the
+        /// one before.
+        Watch = 9 / "watch",
+    }
+}
+
+impl CommandKind {
+    /// Whether it is the agent itself that is asked, and no router.
+    #[must_use]
+    pub fn is_of_site(self) -> bool {
+        matches!(self, Self::Doctor | Self::Diagnostics | Self::SetLogLevel | Self::Watch)
+    }
+
+    /// Whether something is told besides what became of it: an [`AnswerV1`](super::AnswerV1).
+    #[must_use]
+    pub fn has_answer(self) -> bool {
+        matches!(self, Self::Doctor | Self::Diagnostics | Self::Watch)
     }
 }
 

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Body;
 
+/// The most bytes of one part of an answer; an envelope has 64 KiB.
+pub const ANSWER_PART_BYTES: usize = 48 * 1024;
+/// The most parts of one answer.
+pub const ANSWER_PARTS: usize = 20;
+
 macro_rules! body {
     ($type_number:literal, $(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $field:ident: $kind:ty),+ $(,)? }) => {
         $(#[$meta])*
@@ -374,6 +379,20 @@ body! { 0x0009,
         router: String,
         /// Rows of this chunk.
         rows: Vec<ForeignRowV1>,
+    }
+}
+
+body! { 0x000E,
+    /// What a command asked to know, in parts that fit an envelope. The result comes after the last part.
+    AnswerV1 {
+        /// The command that asked.
+        command: String,
+        /// From 0.
+        part: u16,
+        /// How many there are.
+        parts: u16,
+        /// Of this part, at most [`ANSWER_PART_BYTES`]; the whole is JSON, without secrets.
+        bytes: Vec<u8>,
     }
 }
 

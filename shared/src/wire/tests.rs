@@ -191,6 +191,8 @@ fn released_messages_never_change() {
     check("bye-v1", &ByeV1 { connection_epoch: 2 });
     check("router-writes-v1", &RouterWritesV1 { writes: vec![write()] });
     check("foreign-rows-v1", &foreign_rows());
+    let bytes = br#"{"good":1}"#.to_vec();
+    check("answer-v1", &AnswerV1 { command: "c0ffee".into(), part: 0, parts: 1, bytes });
     let result = CommandResultV1 {
         id: "c0ffee".into(),
         status: CommandStatus::Failed.code(),

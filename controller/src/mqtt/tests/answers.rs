@@ -1,8 +1,8 @@
 //! Commands, held plans and the API log over the link.
 
 use tawi_shared::wire::{
-    CommandKind, CommandResultV1, CommandStatus, CommandV1, ForeignRowV1, ForeignRowsV1, HeldPlanV1,
-    RouterWriteV1, RouterWritesV1, Service, WriteStatus,
+    ANSWER_PART_BYTES, AnswerV1, CommandKind, CommandResultV1, CommandStatus, CommandV1, ForeignRowV1,
+    ForeignRowsV1, HeldPlanV1, RouterWriteV1, RouterWritesV1, Service, WriteStatus,
 };
 
 use super::*;
@@ -168,6 +168,59 @@ async fn results_and_rows_of_another_site_are_not_believed() {
     let found = adoption::rows_of(&mut read, &link.world.site, "core").await.unwrap();
     assert_eq!(found.iter().map(|row| row.username.as_str()).collect::<Vec<_>>(), ["plot9"]);
     drop(read);
+    link.close().await;
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_in_its_parts_and_believed_of_the_site_that_was_asked_alone() {
+    let link = Link::open().await;
+    let ordered = link.order(CommandKind::Diagnostics).await;
+    let kick = link.order(CommandKind::Kick).await;
+    let part = |command: &Command, part, parts, text: &str| AnswerV1 {
+        command: command.id.to_string(),
+        part,
+        parts,
+        bytes: text.as_bytes().to_vec(),
+    };
+    let thief = link.house.certificate("thief").await;
+    let mut agent = link.house.agent("thief", &thief).await;
+    agent.say(Up::Hello, &HelloV1 { routers: vec![], ..fresh() }, (EPOCH, 0)).await;
+    agent.say(Up::Ack, &part(&ordered, 0, 1, "{}"), (EPOCH, 0)).await;
+    agent.say(Up::Event, &event(EventKind::PlanReleased, None), (EPOCH, 1)).await;
+    while !matches!(agent.heard().await, DownMessage::Cursor(told) if told.cursor == 1) {}
+    assert_eq!(link.column("SELECT COUNT(*) FROM command_answers").await, 0);
+    let mut agent = link.agent().await;
+    agent.say(Up::Hello, &fresh(), (EPOCH, 0)).await;
+    let huge = "x".repeat(ANSWER_PART_BYTES + 1);
+    for bad in [
+        part(&kick, 0, 1, "{}"),
+        part(&ordered, 2, 2, "{}"),
+        part(&ordered, 0, 0, "{}"),
+        part(&ordered, 0, 21, "{}"),
+        part(&ordered, 0, 1, "\0"),
+        part(&ordered, 0, 1, &huge),
+        AnswerV1 { bytes: vec![0xff], ..part(&ordered, 0, 1, "") },
+        AnswerV1 { command: "nobodys".into(), ..part(&ordered, 0, 1, "{}") },
+    ] {
+        agent.say(Up::Ack, &bad, (EPOCH, 0)).await;
+    }
+    let answer = async || {
+        let mut read = link.house.controller.database.read().await.unwrap();
+        commands::answers::of(&mut read, &ordered.id).await.unwrap()
+    };
+    // In any order and twice, and whole only when all of it is there.
+    for (number, text) in [(1, "2}"), (1, "2}")] {
+        agent.say(Up::Ack, &part(&ordered, number, 2, text), (EPOCH, 0)).await;
+    }
+    agent.say(Up::Event, &event(EventKind::PlanReleased, None), (EPOCH, 1)).await;
+    while !matches!(agent.heard().await, DownMessage::Cursor(told) if told.cursor == 1) {}
+    assert_eq!(link.column("SELECT COUNT(*) FROM command_answers").await, 1);
+    assert_eq!(answer().await, None);
+    agent.say(Up::Ack, &part(&ordered, 0, 2, "{\"a\":"), (EPOCH, 0)).await;
+    agent.say(Up::Ack, &result(ordered.id.as_str(), CommandStatus::Succeeded, "1 kB"), (EPOCH, 0)).await;
+    agent.say(Up::Event, &event(EventKind::PlanReleased, None), (EPOCH, 2)).await;
+    while !matches!(agent.heard().await, DownMessage::Cursor(told) if told.cursor == 2) {}
+    assert_eq!(answer().await.as_deref(), Some("{\"a\":2}"));
     link.close().await;
 }
 

@@ -114,7 +114,7 @@ pub(super) fn router() -> Router<Web> {
         sites::api::list, sites::api::add, sites::api::get_one, sites::api::make_ticket, sites::api::events,
         sites::api::list_routers, sites::api::add_router,
         router_writes::api::list,
-        commands::api::list, commands::api::give, commands::api::get_one,
+        commands::api::list, commands::api::give, commands::api::get_one, commands::api::get_answer,
         held_plans::api::list, held_plans::api::get_one,
         customers::api::search, customers::api::create, customers::api::get_one,
         customers::references::api::list,

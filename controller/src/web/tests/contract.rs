@@ -477,6 +477,29 @@ async fn orders(api: &mut Checker, served: &Served) {
     let detail = api.get(described, &format!("/api/held-plans/{site}/core")).await;
     assert_eq!(detail["lines"].as_array().unwrap().len(), 2, "{detail}");
     api.get(described, &format!("/api/held-plans/{site}/attic")).await;
+    let seen = "/api/commands/{id}/answer";
+    let mut watch = String::new();
+    for (asked, argument) in [
+        (json!({"kind": "doctor", "site_id": site}), ""),
+        (json!({"kind": "diagnostics", "site_id": site}), ""),
+        (json!({"kind": "set_log_level", "site_id": site, "log_level": "debug"}), "debug"),
+        (json!({"kind": "watch", "site_id": site, "seconds": 60}), "60"),
+    ] {
+        let command = api.post(given, given, &asked).await;
+        assert_eq!((&command["argument"], &command["router_name"]), (&json!(argument), &json!("")));
+        watch = id(&command);
+    }
+    let path = format!("/api/commands/{watch}/answer");
+    assert_eq!(api.get(seen, &path).await["error"]["code"], "not_found");
+    served.knows(&watch, r#"{"summary":"connected"}"#).await;
+    assert_eq!(api.get(seen, &path).await["answer"]["summary"], "connected");
+    for wrong in [
+        json!({"kind": "set_log_level", "site_id": site, "log_level": "loud"}),
+        json!({"kind": "watch", "site_id": site, "seconds": 301}),
+        json!({"kind": "watch", "site_id": site}),
+    ] {
+        assert_eq!(api.post(given, given, &wrong).await["error"]["code"], "invalid", "{wrong}");
+    }
     let release = |digest: &str| json!({"kind": "release_held", "site_id": site, "router_name": "core", "digest": digest});
     assert_eq!(api.post(given, given, &release("abc124")).await["error"]["code"], "held_plan_changed");
     assert_eq!(api.post(given, given, &release("abc123")).await["argument"], "abc123");

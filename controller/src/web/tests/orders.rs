@@ -2,7 +2,7 @@
 
 use sqlx::{Executor as _, Row as _};
 use tawi_shared::wire::{
-    CommandKind, CommandResultV1, CommandStatus, HeldPlanV1, RouterWriteV1, WriteStatus,
+    AnswerV1, CommandKind, CommandResultV1, CommandStatus, HeldPlanV1, RouterWriteV1, WriteStatus,
 };
 
 use super::adoption::hidden;
@@ -30,6 +30,15 @@ impl Served {
     pub(super) async fn execute(&self, sql: &'static str) {
         let mut write = self.controller.database.write().await.unwrap();
         write.execute(sql).await.unwrap();
+        write.commit().await.unwrap();
+    }
+
+    /// The site tells what a command asked to know.
+    pub(super) async fn knows(&self, command: &str, text: &str) {
+        let bytes = text.as_bytes().to_vec();
+        let answer = AnswerV1 { command: command.to_owned(), part: 0, parts: 1, bytes };
+        let mut write = self.controller.database.write().await.unwrap();
+        assert!(commands::answers::take(&mut write, &self.world.site, &answer, START).await.unwrap());
         write.commit().await.unwrap();
     }
 
@@ -329,4 +338,56 @@ async fn cash_is_taken_at_the_counter_once_and_signed_off_by_an_owner() {
     assert!(more.status == 422 && more.body.contains("bring no more to the bank"), "{}", more.body);
     assert_eq!(owner.post("/cash/bank", &slip("1500", "S1")).await.status, 303);
     assert!(owner.get("/cash").await.body.contains("Nobody holds cash"));
+}
+
+#[tokio::test]
+async fn the_agent_itself_is_asked_by_whoever_may_and_what_it_answers_is_shown() {
+    let served = Served::start().await;
+    let (mut operator, mut viewer) =
+        (served.browser(Role::Operator).await, served.browser(Role::Viewer).await);
+    let ask = |what: &str| format!("/sites/nyeri-01/ask/{what}");
+    assert!(!viewer.get("/sites/nyeri-01").await.body.contains("Ask the agent"));
+    assert_eq!(viewer.post(&ask("doctor"), &[]).await.status, 403);
+    assert_eq!(operator.post_bare(&ask("doctor"), &[]).await.status, 403);
+    assert_eq!(operator.post(&ask("everything"), &[]).await.status, 404);
+    assert_eq!(operator.post(&ask("log-level"), &[("level", "loud")]).await.status, 303);
+    assert!(served.newest_command().await.is_none(), "nothing is ordered");
+
+    assert_eq!(operator.post(&ask("doctor"), &[]).await.status, 303);
+    let command = served.newest_command().await.unwrap();
+    assert_eq!((command.kind, command.router.as_str()), (Some(CommandKind::Doctor), ""));
+    let file = format!("/sites/nyeri-01/commands/{}/answer", command.id);
+    assert_eq!(operator.get(&file).await.status, 404, "it has not come");
+    let report = r#"{"good":1,"doubtful":0,"bad":1,"findings":[{"group":"router core","check":"login",
+        "verdict":"bad","detail":"<b>refused</b>","cure":"set the password"}]}"#;
+    served.knows(command.id.as_str(), report).await;
+    served.answer(CommandStatus::Succeeded, "1 good, 0 doubtful, 1 bad").await;
+    let shown = operator.get("/sites/nyeri-01").await.body;
+    for words in ["router core", "Cure: set the password", "1 good, 0 doubtful, 1 bad"] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    assert!(!shown.contains("<b>refused"), "what a site says is text");
+    assert_eq!(viewer.get(&file).await.status, 403);
+    let saved = operator.get(&file).await;
+    assert_eq!((saved.status, saved.body.as_str(), saved.header("cache-control")), (200, report, "no-store"));
+    assert!(saved.header("content-disposition").contains("nyeri-01-doctor-"));
+
+    let before = "UPDATE commands SET created_at = created_at - 1000";
+    served.execute(before).await;
+    operator.post(&ask("log-level"), &[("level", "debug")]).await;
+    assert_eq!(served.newest_command().await.unwrap().argument, "debug");
+    let audited = "SELECT detail FROM audit_log WHERE action = 'command.given' AND detail LIKE 'set%'";
+    assert_eq!(served.text(audited).await, "set log level debug");
+    served.execute(before).await;
+    operator.post(&ask("watch"), &[]).await;
+    let watch = served.newest_command().await.unwrap();
+    served
+        .knows(watch.id.as_str(), r#"{"summary":"connected; 3 lines","problems":["the disk is full"]}"#)
+        .await;
+    let shown = operator.get("/sites/nyeri-01").await.body;
+    assert!(shown.contains("connected; 3 lines") && shown.contains("the disk is full"), "{shown}");
+    // Of another form than this release knows: a file, and no page that breaks.
+    served.knows(command.id.as_str(), "[1]").await;
+    assert!(operator.get("/sites/nyeri-01").await.body.contains("answers in another form"));
+    served.stop().await;
 }

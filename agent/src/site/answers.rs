@@ -1,0 +1,151 @@
+//! Answers to head office: kept until nobody asks any more, and told in parts before the result of their command.
+//!
+//! Head office commands again until it knows the result, so a result that came has its answer before it. They are in memory
+//! alone: after a restart the command is begun again, or its answer is lost and said so there.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tawi_shared::wire::{ANSWER_PART_BYTES, ANSWER_PARTS, AnswerV1};
+use tokio::time::Instant;
+
+/// Bytes of all answers that are kept: one of the largest.
+const KEPT_BYTES: usize = ANSWER_PART_BYTES * ANSWER_PARTS;
+/// How long: head office closes a command an hour after its last instant.
+const KEPT_FOR: Duration = Duration::from_secs(90 * 60);
+
+#[derive(Debug)]
+struct Kept {
+    command: String,
+    text: String,
+    /// Where each part ends: between two characters.
+    ends: Vec<usize>,
+    since: Instant,
+    /// The part that is told next; `None` when all were.
+    next: Option<usize>,
+}
+
+/// The answers that may have to be told.
+#[derive(Debug, Default)]
+pub(super) struct Answers(VecDeque<Kept>);
+
+impl Answers {
+    /// Keeps an answer, and has it told; `false` when it is too large for that.
+    pub(super) fn keep(&mut self, command: &str, text: String) -> bool {
+        let ends = ends_of(&text);
+        if ends.len() > ANSWER_PARTS {
+            return false;
+        }
+        self.0.retain(|kept| kept.command != command);
+        while self.bytes().saturating_add(text.len()) > KEPT_BYTES {
+            self.0.pop_front();
+        }
+        let (command, since) = (command.to_owned(), Instant::now());
+        self.0.push_back(Kept { command, text, ends, since, next: Some(0) });
+        true
+    }
+
+    /// Has an answer told once more from its first part, before the result of its command is.
+    pub(super) fn tell_again(&mut self, command: &str) {
+        self.0.iter_mut().filter(|kept| kept.command == command).for_each(|kept| kept.next = Some(0));
+    }
+
+    /// What was being told may have been lost with its connection.
+    pub(super) fn begin_again(&mut self) {
+        self.0.iter_mut().filter(|kept| kept.next.is_some()).for_each(|kept| kept.next = Some(0));
+    }
+
+    /// Whether an answer is known, so that its result is told when head office asks for it, and after it.
+    pub(super) fn has(&self, command: &str) -> bool {
+        self.0.iter().any(|kept| kept.command == command)
+    }
+
+    /// Whether parts of it are still to be told.
+    pub(super) fn is_being_told(&self, command: &str) -> bool {
+        self.0.iter().any(|kept| kept.command == command && kept.next.is_some())
+    }
+
+    /// The next part that is to be told.
+    pub(super) fn next(&mut self) -> Option<AnswerV1> {
+        let kept = self.0.iter_mut().find(|kept| kept.next.is_some())?;
+        let part = kept.next?;
+        let parts = kept.ends.len();
+        let begin = part.checked_sub(1).and_then(|before| kept.ends.get(before)).copied().unwrap_or_default();
+        let end = kept.ends.get(part).copied()?;
+        let bytes = kept.text.get(begin..end).unwrap_or_default().as_bytes().to_vec();
+        kept.next = part.checked_add(1).filter(|next| *next < parts);
+        let number = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
+        Some(AnswerV1 { command: kept.command.clone(), part: number(part), parts: number(parts), bytes })
+    }
+
+    /// Forgets what nobody asks about any more.
+    pub(super) fn forget_old(&mut self) {
+        self.0.retain(|kept| kept.since.elapsed() < KEPT_FOR);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|kept| kept.text.len()).fold(0, usize::saturating_add)
+    }
+}
+
+/// Where parts of a text end; one of nothing has one part.
+fn ends_of(text: &str) -> Vec<usize> {
+    let (mut ends, mut begin) = (Vec::new(), 0_usize);
+    loop {
+        let mut end = begin.saturating_add(ANSWER_PART_BYTES).min(text.len());
+        while !text.is_char_boundary(end) {
+            end = end.saturating_sub(1);
+        }
+        ends.push(end);
+        if end == text.len() {
+            return ends;
+        }
+        begin = end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tawi_shared::wire::encode;
+
+    #[tokio::test]
+    async fn an_answer_is_told_in_parts_that_fit_and_again_from_the_first() {
+        let mut answers = Answers::default();
+        let whole = format!("x{}", "ü".repeat(ANSWER_PART_BYTES + 5));
+        assert!(answers.keep("a", whole.clone()));
+        let first = answers.next().unwrap();
+        assert_eq!((first.part, first.parts), (0, 3));
+        answers.begin_again();
+        for _ in 0..2 {
+            let mut told = String::new();
+            for part in 0..3 {
+                assert!(answers.is_being_told("a"));
+                let next = answers.next().unwrap();
+                encode(&next, 0, 1, 0).unwrap();
+                assert_eq!(next.part, part);
+                told += std::str::from_utf8(&next.bytes).unwrap();
+            }
+            assert_eq!(told, whole);
+            assert!(!answers.is_being_told("a") && answers.has("a") && answers.next().is_none());
+            answers.begin_again();
+            assert!(answers.next().is_none(), "what was told whole is told again when head office asks");
+            answers.tell_again("a");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_kept_is_bounded() {
+        let mut answers = Answers::default();
+        assert!(!answers.keep("huge", "x".repeat(KEPT_BYTES + 1)));
+        assert!(answers.keep("a", "x".repeat(KEPT_BYTES)) && answers.keep("b", String::new()));
+        assert!(answers.has("a"));
+        assert!(answers.keep("c", "1".into()));
+        assert!(!answers.has("a") && answers.has("b") && answers.has("c"));
+        let empty = answers.next().unwrap();
+        assert_eq!((empty.part, empty.parts, empty.bytes.len()), (0, 1, 0));
+        tokio::time::advance(KEPT_FOR).await;
+        answers.forget_old();
+        assert!(!answers.has("b"));
+    }
+}

@@ -1,0 +1,151 @@
+//! `site doctor`, `site diagnostics`, `site log-level` and `site watch`: asks a site's agent, and waits for its answer.
+//!
+//! The command is queued with its audit row as from a page; the running controller sends it. What comes is read from the
+//! database, so that this works beside the controller and not instead of it.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tawi_shared::wire::CommandKind;
+use tokio::time::{Instant, sleep};
+
+use super::arguments::Wait;
+use super::{Failure, Shell};
+use crate::commands::remote::{DoctorReport, Watched, new_command};
+use crate::commands::{self, Command, Ordered, Standing, answers};
+use crate::ids::{CommandId, SiteId};
+
+/// How often the database is asked.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+impl Shell {
+    pub(super) async fn doctor_of_site(&self, id: SiteId, wait: Wait) -> Result<(), Failure> {
+        let command = self.ask(id, CommandKind::Doctor, String::new()).await?;
+        let text = self.answer_of(&command, wait, |_| {}).await?;
+        let value: Value = serde_json::from_str(&text)?;
+        let Some(report) = DoctorReport::read(&text) else {
+            return self.output.say(&text, &value);
+        };
+        let (mut words, mut group) = (String::new(), "");
+        for finding in &report.findings {
+            if group != finding.group {
+                let _ = writeln!(words, "{}", finding.group);
+                group = &finding.group;
+            }
+            let _ = writeln!(words, "  {:<8} {}: {}", finding.verdict, finding.check, finding.detail);
+            if !finding.cure.is_empty() {
+                let _ = writeln!(words, "           cure: {}", finding.cure);
+            }
+        }
+        let _ = write!(words, "\n{} good, {} doubtful, {} bad", report.good, report.doubtful, report.bad);
+        self.output.say(&words, &value)?;
+        match report.bad {
+            0 => Ok(()),
+            _ => Err(Failure::refused("something is bad at that site; the cures stand above")),
+        }
+    }
+
+    pub(super) async fn diagnostics_of_site(&self, id: SiteId, wait: Wait) -> Result<(), Failure> {
+        let command = self.ask(id, CommandKind::Diagnostics, String::new()).await?;
+        let text = self.answer_of(&command, wait, |_| {}).await?;
+        let value: Value = serde_json::from_str(&text)?;
+        self.output.say(&text, &value)
+    }
+
+    pub(super) async fn set_log_level(&self, id: SiteId, level: String, wait: Wait) -> Result<(), Failure> {
+        let command = self.ask(id, CommandKind::SetLogLevel, level).await?;
+        let done = self.end_of(&command, wait, &mut |_| {}).await?;
+        self.output.say(&done.detail, &json!({"id": done.id.as_str(), "detail": done.detail}))
+    }
+
+    pub(super) async fn watch_site(&self, id: SiteId, seconds: u32, wait: Wait) -> Result<(), Failure> {
+        let command = self.ask(id, CommandKind::Watch, seconds.to_string()).await?;
+        let whole = Wait { timeout: wait.timeout.saturating_add(seconds) };
+        let mut last = String::new();
+        let mut show = |text: &str| {
+            if text == last {
+                return;
+            }
+            text.clone_into(&mut last);
+            let Some(seen) = Watched::read(text) else { return };
+            let words = [vec![seen.summary], seen.problems].concat().join("\n  ");
+            let value = serde_json::from_str::<Value>(text).unwrap_or_default();
+            // Whoever reads no more is told no more; the site goes on for a while.
+            let _ = self.output.say(&words, &value);
+        };
+        self.end_of(&command, whole, &mut show).await.map(drop)
+    }
+
+    async fn ask(&self, site: SiteId, kind: CommandKind, argument: String) -> Result<Command, Failure> {
+        let (ids, now) = (&self.controller.ids, self.controller.clock.now());
+        let mut transaction = self.controller.database.write().await?;
+        let new = new_command(site.clone(), kind, argument);
+        match commands::order(&mut transaction, new, &self.actor, ids, now).await? {
+            Ordered::Queued { command, is_site_online } => {
+                transaction.commit().await?;
+                let away =
+                    if is_site_online { "" } else { "; the site is away, and is told when it is back" };
+                self.output.tell(&format!("asked site {site}{away}"));
+                Ok(command)
+            }
+            Ordered::SiteRevoked => {
+                Err(Failure::Refused(format!("site {site} is revoked: tawi-controller site renew {site}")))
+            }
+            Ordered::NoSuchRouter | Ordered::NothingHeld | Ordered::HeldChanged => {
+                Err(Failure::Refused(format!("there is no site {site}: tawi-controller site list")))
+            }
+        }
+    }
+
+    async fn answer_of(
+        &self,
+        command: &Command,
+        wait: Wait,
+        mut show: impl FnMut(&str),
+    ) -> Result<String, Failure> {
+        self.end_of(command, wait, &mut show).await?;
+        let answer = answers::of(&mut *self.controller.database.read().await?, &command.id).await?;
+        answer.ok_or_else(|| Failure::refused("the answer was lost when the agent restarted; ask again"))
+    }
+
+    /// Waits until a command is done; shows what comes of its answer meanwhile.
+    async fn end_of(
+        &self,
+        command: &Command,
+        wait: Wait,
+        show: &mut impl FnMut(&str),
+    ) -> Result<Command, Failure> {
+        let until = Instant::now() + Duration::from_secs(u64::from(wait.timeout));
+        let mut standing = Standing::Queued;
+        loop {
+            let now = self.look(&command.id).await?;
+            let (Some(now), answer) = now else {
+                return Err(Failure::refused("the command is gone from the database; ask again"));
+            };
+            if let Some(text) = answer {
+                show(&text);
+            }
+            if now.standing != standing {
+                standing = now.standing;
+                self.output.tell(standing.as_str());
+            }
+            match standing {
+                Standing::Succeeded => return Ok(now),
+                Standing::Failed | Standing::Expired => return Err(Failure::Refused(now.detail)),
+                Standing::Queued | Standing::Executing if until <= Instant::now() => {
+                    let words = "the site has not answered yet; is it up, and does tawi-controller serve run? What it \
+                                 answers within 15 minutes stands on its page";
+                    return Err(Failure::refused(words));
+                }
+                Standing::Queued | Standing::Executing => sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    async fn look(&self, id: &CommandId) -> Result<(Option<Command>, Option<String>), Failure> {
+        let mut reader = self.controller.database.read().await?;
+        let command = commands::get(&mut reader, id.as_str()).await?;
+        Ok((command, answers::of(&mut reader, id).await?))
+    }
+}
