@@ -21,6 +21,7 @@ mod remote;
 mod router_writes;
 mod sales;
 pub mod serve;
+mod site_arguments;
 mod sites;
 mod sms;
 pub mod units;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tawi_shared::wire::CommandKind;
 use tokio::time::{Instant, sleep};
 
-use super::arguments::Wait;
+use super::site_arguments::Wait;
 use super::{Failure, Shell};
 use crate::commands::remote::{DoctorReport, Watched, new_command};
 use crate::commands::{self, Command, Ordered, Standing, answers};

@@ -1,6 +1,6 @@
 //! `router writes`: the API log at a shell. Read-only.
 
-use super::arguments::WritesArguments;
+use super::site_arguments::WritesArguments;
 use super::{Failure, Shell};
 use crate::router_writes::api::RouterWriteBody;
 use crate::router_writes::search::Asked;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::arguments::{RouterCommand, SiteCommand, SiteWay};
+use super::site_arguments::{RouterCommand, SiteCommand, SiteWay};
 use super::{Failure, Shell};
 use crate::audit::{self, Action};
 use crate::database::Transaction;
