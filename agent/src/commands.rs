@@ -9,7 +9,7 @@
 //!
 //! A command may come any number of times: with each hello, and again while head office has not heard what became of it.
 //! What is executing is on flash before anything is done, so that a restart in the middle never does it again; whether it
-//! was done is then not known, and said so. Only what is the same done twice as once is begun again, when it comes again.
+//! was done is then not known, and said so: it has failed. Only what is the same done twice as once is begun again, when it comes again.
 //! Results are kept and told again until nobody can ask any more. Doing it is `reconcile/orders.rs`; keeping it on flash is
 //! `outbox`.
 
@@ -73,6 +73,8 @@ impl Kept {
 pub enum Taken {
     /// Nothing new: tell what became of it.
     Answer(CommandResultV1),
+    /// A restart cut it short and it is not begun again: nobody will know more. To be kept, and told.
+    Over(Kept),
     /// It waits for its router now; it did so already if it came before.
     Waits,
 }
@@ -86,6 +88,10 @@ pub struct Commands {
     /// What was executing when the agent was stopped, and did not come again yet.
     interrupted: BTreeSet<String>,
 }
+
+/// What is said of a command that a restart cut short and that is not begun again.
+const INTERRUPTED: &str =
+    "the agent was restarted while it was at it; whether it was done is not known: look before you command it again";
 
 /// Whether done twice it is the same as done once, so that it may be begun again although it may have been done: a row that
 /// is the line's own already stays so, and to name rows or look at something changes nothing.
@@ -116,7 +122,9 @@ impl Commands {
     /// Goes on with what was found on flash only after others had come: what was begun before is not begun again.
     pub fn join(&mut self, found: Vec<Kept>) {
         // What the store itself refuses to have begun again is not.
-        for (id, kept) in Self::restored(found).kept {
+        let found = Self::restored(found);
+        self.interrupted.extend(found.interrupted);
+        for (id, kept) in found.kept {
             self.waiting.remove(&id);
             // Nothing is begun without flash: what came meanwhile was refused, and that is not what became of it.
             self.kept.insert(id, kept);
@@ -125,13 +133,8 @@ impl Commands {
 
     /// Takes a command. What is refused here is refused for good.
     pub fn take(&mut self, command: CommandV1, now: UnixMillis) -> Taken {
-        if let Some(kept) = self.kept.get_mut(&command.id) {
-            let is_begun_again = is_repeatable(command.kind) && command.not_after_ms >= now.0;
-            if is_begun_again && self.interrupted.remove(&command.id) {
-                "the agent was restarted while it was at it; it is begun again".clone_into(&mut kept.detail);
-                self.waiting.insert(command.id.clone(), command);
-            }
-            return Taken::Answer(kept.result());
+        if let Some(known) = self.take_known(&command, now) {
+            return known;
         }
         if self.waiting.contains_key(&command.id) {
             return Taken::Waits;
@@ -159,6 +162,20 @@ impl Commands {
         }
         self.waiting.insert(command.id.clone(), command);
         Taken::Waits
+    }
+
+    /// What there is to say of a command that was begun before; `None` for another.
+    fn take_known(&mut self, command: &CommandV1, now: UnixMillis) -> Option<Taken> {
+        let kept = self.kept.get_mut(&command.id)?;
+        if !self.interrupted.remove(&command.id) {
+            return Some(Taken::Answer(kept.result()));
+        }
+        if is_repeatable(command.kind) && command.not_after_ms >= now.0 {
+            "the agent was restarted while it was at it; it is begun again".clone_into(&mut kept.detail);
+            self.waiting.insert(command.id.clone(), command.clone());
+            return Some(Taken::Answer(kept.result()));
+        }
+        self.settle(&command.id, CommandStatus::Failed, now, INTERRUPTED).map(Taken::Over)
     }
 
     /// What waits and `is_ready` to be begun; the oldest first, by their last instant.
@@ -247,6 +264,7 @@ mod tests {
     fn status(taken: Taken) -> Option<CommandStatus> {
         match taken {
             Taken::Answer(result) => CommandStatus::from_code(result.status),
+            Taken::Over(kept) => CommandStatus::from_code(kept.status),
             Taken::Waits => None,
         }
     }
@@ -262,11 +280,9 @@ mod tests {
         assert_eq!(commands.begin("a", NOW).map(|kept| kept.id), Some("a".into()), "still executing");
         assert!(commands.due(|_| true).is_empty());
         let mut restarted = Commands::restored(vec![kept]);
-        let Taken::Answer(result) = restarted.take(kick("a", 2_000_000), NOW) else {
-            panic!("it is begun again")
-        };
-        assert_eq!(CommandStatus::from_code(result.status), Some(CommandStatus::Executing));
-        assert!(result.detail.contains("restarted"));
+        let Taken::Over(kept) = restarted.take(kick("a", 2_000_000), NOW) else { panic!("it is begun again") };
+        assert_eq!(CommandStatus::from_code(kept.status), Some(CommandStatus::Failed));
+        assert!(kept.detail.contains("not known"));
         let done = commands.settle("a", CommandStatus::Succeeded, NOW, "1 session ended").unwrap();
         assert_eq!(commands.settle("a", CommandStatus::Failed, NOW, ""), None, "what is over stays so");
         let mut restarted = Commands::restored(vec![done]);
@@ -288,10 +304,11 @@ mod tests {
             assert!(late.due(|_| true).is_empty(), "{kind:?} is begun too late");
 
             let mut restarted = Commands::restored(vec![begun]);
-            for _ in 0..2 {
-                assert_eq!(status(restarted.take(command.clone(), NOW)), Some(CommandStatus::Executing));
-            }
             let is_again = matches!(kind, CommandKind::Adopt | CommandKind::ListForeign) || kind.is_of_site();
+            let wanted = if is_again { CommandStatus::Executing } else { CommandStatus::Failed };
+            for _ in 0..2 {
+                assert_eq!(status(restarted.take(command.clone(), NOW)), Some(wanted), "{kind:?}");
+            }
             assert_eq!(restarted.due(|_| true).len(), usize::from(is_again), "{kind:?}");
             let said = &restarted.results()[0].detail;
             assert_eq!(said.contains("begun again"), is_again, "{kind:?}: {said}");
@@ -301,9 +318,11 @@ mod tests {
             let unknown = is_again.then_some(CommandStatus::Failed.code());
             assert_eq!(expired, Vec::from_iter(unknown), "{kind:?}: nobody knows whether it was done");
             restarted.begin("a", NOW);
-            restarted.take(command, NOW);
+            restarted.take(command.clone(), NOW);
             assert!(restarted.due(|_| true).is_empty(), "{kind:?} is begun a third time");
-            assert!(restarted.settle("a", CommandStatus::Succeeded, NOW, "").is_some());
+            let done = restarted.settle("a", CommandStatus::Succeeded, NOW, "");
+            assert_eq!(done.is_some(), is_again, "{kind:?}: what nobody knows is over");
+            assert_eq!(status(late.take(command, UnixMillis(2_000_002))), Some(CommandStatus::Failed));
         }
     }
 
@@ -319,10 +338,10 @@ mod tests {
         commands.join(vec![begun]);
         let due: Vec<_> = commands.due(|_| true).into_iter().map(|command| command.id).collect();
         assert_eq!(due, ["new"]);
-        let Taken::Answer(result) = commands.take(kick("begun", 2_000_000), NOW) else {
+        let Taken::Over(kept) = commands.take(kick("begun", 2_000_000), NOW) else {
             panic!("it is begun again")
         };
-        assert!(result.detail.contains("restarted"), "{}", result.detail);
+        assert!(kept.detail.contains("restarted"), "{}", kept.detail);
     }
 
     #[test]

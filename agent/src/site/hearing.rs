@@ -49,7 +49,7 @@ impl Site {
                 self.acknowledge(&delivery);
             }
             Ok((_, DownMessage::Command(command))) => {
-                self.take_command(command);
+                self.take_command(command).await;
                 self.acknowledge(&delivery);
             }
             Ok((_, DownMessage::TellNow(_))) => {

@@ -79,7 +79,7 @@ impl Desk {
 
 impl Site {
     /// Takes a command; what waited before it goes first.
-    pub(super) fn take_command(&mut self, command: CommandV1) {
+    pub(super) async fn take_command(&mut self, command: CommandV1) {
         let now = self.tools.clock.now();
         info!(command.id, command.kind, "head office commands");
         let (id, known) = (command.id.clone(), self.desk.commands.waiting());
@@ -89,6 +89,11 @@ impl Site {
                 // Head office does not know the result, and may not have the answer either.
                 self.desk.answers.tell_again(&result.id);
                 self.desk.tell(result);
+            }
+            Taken::Over(kept) => {
+                self.desk.tell(kept.clone().into());
+                // Where the disk does not take it, the next start says the same.
+                self.keep(vec![kept]).await;
             }
             Taken::Waits if waits_for_disk => {
                 let detail = self.words_of_shut_store();

@@ -36,6 +36,8 @@ pub use self::template::Template;
 const BEGIN: UnixMillis = UnixMillis(1_800_000_000_000);
 /// Sites of head office.
 pub const SITES: usize = 20;
+/// Those to whom most happens.
+const BUSY: u64 = 3;
 /// Lines of each.
 const LINES: usize = 2;
 /// Steps that a failure tells of, the last one last.
@@ -208,8 +210,11 @@ impl World {
         self.chance.number().checked_rem(limit).unwrap_or(0)
     }
 
+    /// Mostly one of a few, to whom much happens; the others are there so that nobody is taken for another.
     fn any_site(&self) -> usize {
-        usize::try_from(self.below(u64::try_from(self.sites.len()).unwrap_or(1))).unwrap_or(0)
+        let all = u64::try_from(self.sites.len()).unwrap_or(1);
+        let among = if self.below(5) > 0 { BUSY.min(all) } else { all };
+        usize::try_from(self.below(among)).unwrap_or(0)
     }
 
     /// It happened, to whomever.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::mem::take;
 
 use tawi_agent::flow::{Done, Event, Report};
+use tawi_agent::health::Status;
 use tawi_agent::outbox::{Disk, Outbox};
 use tawi_agent::reconcile::orders::Answer;
 use tawi_agent::usage::counted::{Counted, Mark};
@@ -65,6 +66,8 @@ pub struct SimSite {
     pub settled: u64,
     /// Whether its disk lost what it had promised to keep.
     pub was_robbed: bool,
+    /// Whether an agent began without its disk: head office is told that nothing of it is known.
+    pub was_shut: bool,
     /// Whether a record may be damaged that was there before: its new value was being written as the power went.
     pub may_be_torn: bool,
     ids: IdSource,
@@ -91,6 +94,7 @@ impl SimSite {
             to_report: Vec::new(),
             settled: 0,
             was_robbed: false,
+            was_shut: false,
             may_be_torn: false,
             ids: IdSource::seeded(seed),
             cuts_seen: 0,
@@ -112,10 +116,11 @@ impl SimSite {
             ids: self.ids.clone(),
             hourly_bytes: 0,
         };
+        self.cuts_seen = self.disk.work().cuts;
         let (outbox, opening) = Outbox::inline(&self.disk, self.ids.clone(), self.clock.clone());
         self.heart = Some(Heart::start(&life, outbox, &opening));
         // Its router says again how it stands, and what was carried out and not reported is forgotten with the agent.
-        (self.settled, self.cuts_seen) = (0, self.disk.work().cuts);
+        self.settled = 0;
         self.to_report.clear();
         // A total that grows is not made safe each time: the router tells of it again. And a record that was damaged is found
         // and passed over.
@@ -127,7 +132,9 @@ impl SimSite {
             let (router, release) = (ROUTER.to_owned(), Some("7.16".to_owned()));
             heart.report(Report::RouterStatus { router, is_reachable: true, release }).await;
         }
-        self.beat().await;
+        if !self.beat().await {
+            self.was_shut |= !self.is_store_well().await;
+        }
     }
 
     /// The power goes: whatever the agent had in its hands is gone, and so is its line.
@@ -291,13 +298,22 @@ impl SimSite {
             return;
         }
         // What flash does not take waits in memory, and is told again by the router.
-        let status = match &self.heart {
-            Some(heart) => heart.status().await,
-            None => None,
-        };
+        let status = self.status().await;
         if status.is_some_and(|status| status.store.is_well && status.outbox.in_memory == 0) {
             self.sessions.iter_mut().for_each(|session| session.kept = session.told);
         }
+    }
+
+    async fn status(&self) -> Option<Status> {
+        match &self.heart {
+            Some(heart) => heart.status().await,
+            None => None,
+        }
+    }
+
+    /// Whether its agent has its disk.
+    pub async fn is_store_well(&self) -> bool {
+        self.status().await.is_some_and(|status| status.store.is_well)
     }
 
     /// The router is brought to the newest state, and what it was ordered is carried out.
