@@ -42,7 +42,8 @@ pub(super) async fn is_shut_out(connection: &mut Connection, site: &SiteId) -> R
     Ok(row.is_some())
 }
 
-/// What a hello says of its site. The agent is the authority on what it holds: figures may go down.
+/// What a hello says of its site. The agent is the authority on what it holds: that may go down. What was once verified on the
+/// routers does not, as long as the agent still has it: after its start it only did not look at them again yet.
 pub(super) async fn said_hello(
     connection: &mut Connection,
     site: &SiteId,
@@ -51,7 +52,9 @@ pub(super) async fn said_hello(
 ) -> Result<(), LinkError> {
     sqlx::query(
         "UPDATE sites SET connection_epoch = $2, agent_version = $3, stored_generation = $4, \
-                          applied_generation = $5, last_seen_at = $6, store_epoch = $7, \
+                          applied_generation = CASE WHEN applied_generation BETWEEN $5 AND $4 \
+                                                    THEN applied_generation ELSE $5 END, \
+                          last_seen_at = $6, store_epoch = $7, \
                           online_changed_at = CASE WHEN is_online = 1 THEN online_changed_at ELSE $6 END, \
                           is_online = 1 \
          WHERE id = $1",
@@ -131,7 +134,7 @@ pub(super) async fn raise_stored(
     Ok(done.rows_affected() == 1)
 }
 
-/// What the site has on its routers.
+/// What the site has on its routers. Word of an older generation that comes late changes nothing of that.
 pub(super) async fn set_applied(
     connection: &mut Connection,
     site: &SiteId,
@@ -140,7 +143,9 @@ pub(super) async fn set_applied(
     now: UnixMillis,
 ) -> Result<(), LinkError> {
     sqlx::query(
-        "UPDATE sites SET applied_generation = $2, applied_at = $3, failures_total = $4 WHERE id = $1",
+        "UPDATE sites SET applied_generation = CASE WHEN applied_generation > $2 THEN applied_generation ELSE $2 END, \
+                          applied_at = $3, failures_total = $4 \
+         WHERE id = $1",
     )
     .bind(site.as_str())
     .bind(columns::stored(generation))

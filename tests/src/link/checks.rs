@@ -75,7 +75,7 @@ impl World {
                 "{id}: stored {stored}, applied {applied} of {newest}"
             );
             let before = self.seen.generations.insert(id.to_owned(), (stored, applied)).unwrap_or_default();
-            if site.was_robbed || site.was_shut {
+            if site.may_go_back || site.was_robbed {
                 continue;
             }
             ensure!(

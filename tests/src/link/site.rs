@@ -66,8 +66,9 @@ pub struct SimSite {
     pub settled: u64,
     /// Whether its disk lost what it had promised to keep.
     pub was_robbed: bool,
-    /// Whether an agent began without its disk: head office is told that nothing of it is known.
-    pub was_shut: bool,
+    /// Whether what it has stored may have gone back: its disk lost what it promised or tore a record, or an agent began
+    /// without its disk, and said that nothing of it is known.
+    pub may_go_back: bool,
     /// Whether a record may be damaged that was there before: its new value was being written as the power went.
     pub may_be_torn: bool,
     ids: IdSource,
@@ -94,7 +95,7 @@ impl SimSite {
             to_report: Vec::new(),
             settled: 0,
             was_robbed: false,
-            was_shut: false,
+            may_go_back: false,
             may_be_torn: false,
             ids: IdSource::seeded(seed),
             cuts_seen: 0,
@@ -125,6 +126,7 @@ impl SimSite {
         // A total that grows is not made safe each time: the router tells of it again. And a record that was damaged is found
         // and passed over.
         let was_torn = std::mem::take(&mut self.may_be_torn);
+        self.may_go_back |= was_torn || self.was_robbed;
         for session in self.sessions.iter_mut().filter(|session| was_torn || !session.is_ended) {
             session.kept = 0;
         }
@@ -133,7 +135,7 @@ impl SimSite {
             heart.report(Report::RouterStatus { router, is_reachable: true, release }).await;
         }
         if !self.beat().await {
-            self.was_shut |= !self.is_store_well().await;
+            self.may_go_back |= !self.is_store_well().await;
         }
     }
 
