@@ -90,8 +90,7 @@ pub struct Commands {
 }
 
 /// What is said of a command that a restart cut short and that is not begun again.
-const INTERRUPTED: &str =
-    "the agent was restarted while it was at it; whether it was done is not known: look before you command it again";
+const INTERRUPTED: &str = "the agent was restarted while it was at it; whether it was done is not known: look before you command it again";
 
 /// Whether done twice it is the same as done once, so that it may be begun again although it may have been done: a row that
 /// is the line's own already stays so, and to name rows or look at something changes nothing.
@@ -280,7 +279,9 @@ mod tests {
         assert_eq!(commands.begin("a", NOW).map(|kept| kept.id), Some("a".into()), "still executing");
         assert!(commands.due(|_| true).is_empty());
         let mut restarted = Commands::restored(vec![kept]);
-        let Taken::Over(kept) = restarted.take(kick("a", 2_000_000), NOW) else { panic!("it is begun again") };
+        let Taken::Over(kept) = restarted.take(kick("a", 2_000_000), NOW) else {
+            panic!("it is begun again")
+        };
         assert_eq!(CommandStatus::from_code(kept.status), Some(CommandStatus::Failed));
         assert!(kept.detail.contains("not known"));
         let done = commands.settle("a", CommandStatus::Succeeded, NOW, "1 session ended").unwrap();

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::budget::{Budgets, EVENTS, SESSIONS, WRITES};
 use super::connection::{Arrival, Heard, Pipe};
+use super::positions::Hole;
 use super::spread::spread_of;
 use super::watched::Spoken;
 use super::{LinkError, reports};
@@ -72,8 +73,19 @@ pub(super) struct Effects {
     pub(super) greeted: BTreeMap<SiteId, (u32, UnixMillis)>,
     /// The publisher has something to do.
     pub(super) has_outbox: bool,
-    /// Lanes that a hello restarted (`true`) or whose first message came (`false`), in order.
-    resumptions: Vec<(SiteId, u16, bool)>,
+    /// What became of lanes that hellos restarted, in order.
+    resumptions: Vec<(SiteId, u16, Resumption)>,
+}
+
+/// How a lane goes on after a hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Resumption {
+    /// Its first message is awaited.
+    Awaited,
+    /// It came.
+    Came,
+    /// It lacks what is before it: which life of the store, and its position.
+    Lacks(u32, u64),
 }
 
 /// What the intake remembers between batches.
@@ -81,6 +93,8 @@ pub(super) struct Effects {
 pub(super) struct Memory {
     /// The lanes of which nothing came since their site's hello.
     awaited: HashSet<(SiteId, u16)>,
+    /// Holes before the first message of a lane.
+    holes: HashMap<(SiteId, u16), Hole>,
     /// When each site was last told the whole.
     wholes: HashMap<SiteId, Instant>,
     /// Who asked for the whole too soon, and what they hold.
@@ -103,6 +117,7 @@ impl Default for Memory {
     fn default() -> Self {
         Self {
             awaited: HashSet::new(),
+            holes: HashMap::new(),
             wholes: HashMap::new(),
             owed: BTreeMap::new(),
             events: Budgets::new(EVENTS),
@@ -130,18 +145,57 @@ impl Effects {
         self.hints.extend(lines.into_iter().map(Hint::Line));
     }
 
-    /// Notes that a hello restarted a lane, or that the first message after it came.
-    pub(super) fn await_first(&mut self, site: &SiteId, lane: Lane, is_awaited: bool) {
-        self.resumptions.push((site.clone(), lane.code(), is_awaited));
+    /// Notes that a hello restarted a lane.
+    pub(super) fn await_first(&mut self, site: &SiteId, lane: Lane) {
+        self.resumptions.push((site.clone(), lane.code(), Resumption::Awaited));
+    }
+
+    /// Notes that the first message after it came.
+    pub(super) fn first_came(&mut self, site: &SiteId, lane: Lane) {
+        self.resumptions.push((site.clone(), lane.code(), Resumption::Came));
+    }
+
+    /// Notes that something is missing before the first message, at this position of this life; whether that is news.
+    pub(super) fn first_lacks(
+        &mut self,
+        memory: &Memory,
+        site: &SiteId,
+        lane: Lane,
+        (epoch, seq): (u32, u64),
+    ) -> bool {
+        let key = (site.clone(), lane.code());
+        let is_of_now = |hole: &Hole| !hole.is_of_before && hole.epoch == epoch;
+        let is_known = memory.holes.get(&key).is_some_and(is_of_now)
+            || self.latest(site, lane, |what| matches!(what, Resumption::Lacks(..))).is_some();
+        self.resumptions.push((key.0, key.1, Resumption::Lacks(epoch, seq)));
+        !is_known
+    }
+
+    /// Whether an agent knows the question for another hello.
+    pub(super) fn can_be_asked(&self, memory: &Memory, site: &SiteId) -> bool {
+        let newest = self.spoken.get(site).map(|protocol| *protocol >= PROTOCOL_TOGETHER);
+        newest.unwrap_or_else(|| memory.spoken.together(site))
     }
 
     /// Whether nothing of the lane came since the site's hello.
     pub(super) fn is_first(&self, memory: &Memory, site: &SiteId, lane: Lane) -> bool {
-        let latest = self.resumptions.iter().rev().find(|(of, code, _)| of == site && *code == lane.code());
-        match latest {
-            Some((_, _, is_awaited)) => *is_awaited,
+        match self.latest(site, lane, |what| !matches!(what, Resumption::Lacks(..))) {
+            Some(what) => what == Resumption::Awaited,
             None => memory.awaited.contains(&(site.clone(), lane.code())),
         }
+    }
+
+    /// The position behind a hole of the lane that was there after the hello before this one, too.
+    pub(super) fn proven_hole(&self, memory: &Memory, site: &SiteId, lane: Lane, epoch: u32) -> Option<u64> {
+        let hole = memory.holes.get(&(site.clone(), lane.code())).filter(|hole| hole.epoch == epoch)?;
+        let is_greeted = || self.latest(site, lane, |what| what == Resumption::Awaited).is_some();
+        (hole.is_of_before || is_greeted()).then_some(hole.behind)
+    }
+
+    fn latest(&self, site: &SiteId, lane: Lane, is: impl Fn(Resumption) -> bool) -> Option<Resumption> {
+        let mut latest = self.resumptions.iter().rev();
+        let found = latest.find(|(of, code, what)| of == site && *code == lane.code() && is(*what));
+        found.map(|(_, _, what)| *what)
     }
 }
 
@@ -329,12 +383,21 @@ impl Memory {
     }
 
     fn learn(&mut self, effects: &Effects) {
-        for (site, lane, is_awaited) in &effects.resumptions {
+        for (site, lane, what) in &effects.resumptions {
             let key = (site.clone(), *lane);
-            if *is_awaited {
-                self.awaited.insert(key);
-            } else {
-                self.awaited.remove(&key);
+            match *what {
+                Resumption::Awaited => {
+                    self.holes.entry(key.clone()).and_modify(|hole| hole.is_of_before = true);
+                    self.awaited.insert(key);
+                }
+                Resumption::Came => {
+                    self.holes.remove(&key);
+                    self.awaited.remove(&key);
+                }
+                Resumption::Lacks(epoch, seq) => {
+                    let before = self.holes.get(&key).copied();
+                    self.holes.insert(key, Hole::after(before, epoch, seq));
+                }
             }
         }
     }

@@ -12,8 +12,8 @@ use tawi_shared::state_hash::StateHash;
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{
     self, AppliedV1, ByeV1, CommandKind, EventKind, EventV1, FailureKind, HelloV1, Lane, LineFailureV1,
-    LineUsageBeforeV1, PROTOCOL_NEWEST, PROTOCOL_OLDEST, PROTOCOL_SHORT_TOTALS, RouterStatusV1, StoredV1,
-    UpMessage, UsageBatchV1, UsageBeforeV1, UsageTotalsV1,
+    LineUsageBeforeV1, PROTOCOL_NEWEST, PROTOCOL_OLDEST, PROTOCOL_SHORT_TOTALS, RouterStatusV1, SpreadV1,
+    StoredV1, UpMessage, UsageBatchV1, UsageBeforeV1, UsageTotalsV1,
 };
 use tawi_shared::{LET_GO_BY_OFFICE, UnixMillis};
 
@@ -162,7 +162,7 @@ async fn take_hello(
         let epoch = said.header.store_epoch;
         let cursor = store::cursor(connection, site, lane.code(), epoch).await?;
         effects.cursors.insert((site.clone(), lane.code()), (epoch, cursor));
-        effects.await_first(site, lane, true);
+        effects.await_first(site, lane);
     }
     // One that is ahead of us tells nothing of what it has of ours.
     let stored = if hello.stored_generation <= state.generation { hello.stored_generation } else { 0 };
@@ -677,9 +677,11 @@ pub(super) async fn advance(
     // Positions begin at 1, so that a life with a cursor has a larger one.
     let is_new_life = cursor == 0;
     let is_first = effects.is_first(memory, site, lane);
-    // A light word before it may have been lost on the way, and is said again: only one with acknowledgements says that nothing
-    // before it exists any more.
-    let decided = position(seq, cursor, is_first && !said.is_light);
+    // A light word before it may have been lost on the way, and is said again: only one with acknowledgements can say that
+    // nothing before it exists any more.
+    let can_resume = is_first && !said.is_light;
+    let proven = can_resume.then(|| effects.proven_hole(memory, site, lane, epoch)).flatten();
+    let decided = position(seq, cursor, proven);
     let (is_taken, cursor) = match decided {
         Position::Next => (true, seq),
         Position::Resumed { lost } => {
@@ -699,7 +701,15 @@ pub(super) async fn advance(
         store::set_cursor(connection, site, lane.code(), epoch, seq).await?;
     }
     if is_first && decided != Position::Ahead {
-        effects.await_first(site, lane, false);
+        effects.first_came(site, lane);
+    } else if can_resume
+        && effects.first_lacks(memory, site, lane, (epoch, seq))
+        && effects.can_be_asked(memory, site)
+    {
+        // After another hello the site tells everything again that it has, from the cursor on. One that does not know the
+        // question is not answered, and comes back by itself.
+        let question = SpreadV1 { return_within_seconds: 0, hello_within_seconds: 1 };
+        effects.send(site, Down::Ack, &question)?;
     }
     effects.cursors.insert((site.clone(), lane.code()), (epoch, cursor));
     Ok(is_taken)

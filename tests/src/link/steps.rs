@@ -46,7 +46,7 @@ impl Mood {
 }
 
 /// Everything that may happen; what never came would prove nothing.
-pub const KINDS: [&str; 26] = [
+pub const KINDS: [&str; 27] = [
     "time passes",
     "words arrive at head office",
     "words arrive at a site",
@@ -54,6 +54,7 @@ pub const KINDS: [&str; 26] = [
     "a word comes twice",
     "a word is overtaken",
     "bytes are moved",
+    "a crowd comes and goes",
     "a line is paid",
     "head office looks what is due",
     "a router is brought up to date",
@@ -109,7 +110,8 @@ impl World {
                     site.sample().await;
                 }
             }
-            58..=65 => self.pay(at).await?,
+            58 => self.crowd(at).await,
+            59..=65 => self.pay(at).await?,
             66..=75 => {
                 let is_tick = self.below(3) == 0;
                 self.note("head office looks what is due", "");
@@ -138,6 +140,18 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Many short sessions, told together: more than one message holds.
+    async fn crowd(&mut self, at: usize) {
+        let (line, sessions) = (usize::from(self.below(2) == 0), 20 + self.below(100));
+        let bytes = self.below(1_000);
+        self.with(at, "a crowd comes and goes", |site| {
+            (0..sessions).for_each(|number| site.moves(line, 1 + bytes + number, true));
+        });
+        if let Some(site) = self.sites.get_mut(at) {
+            site.sample().await;
+        }
     }
 
     fn with(&mut self, at: usize, kind: &'static str, act: impl FnOnce(&mut super::SimSite)) {

@@ -1,7 +1,7 @@
 //! A site that is dark for thirty days: what it tells when it is back, in which order, and what the line carries of it in any
 //! hour. The heart of the agent, its flash, the controller's link and its database are whole; the messages between them are
 //! carried by hand, and time by `office.rs` and `site.rs`, so that a month takes a minute. What a site costs its flash while
-//! nothing happens is played by the same means in `steady.rs`.
+//! nothing happens is played by the same means in `steady.rs`, and what a month costs its line in `month.rs`.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,6 +14,7 @@
     reason = "time stands still here, so that the threads of the store and of the database are waited for by the machine's clock"
 )]
 
+mod month;
 mod office;
 mod site;
 mod steady;

@@ -73,14 +73,20 @@ impl Office {
             assert_eq!(status, 201, "{line}");
             self.lines.push(id_of(&line).unwrap());
             // What nobody ever paid for is no line of the site.
-            let path = format!("/api/customers/{}/counter-payments", id_of(&customer).unwrap());
-            let paid = json!({
-                "means": "cash", "amount_cents": 150_000, "is_another": true,
-                "subscription_id": self.lines.last().unwrap(),
-            });
-            let (status, answer) = self.house.post(&path, &paid).await.unwrap();
-            assert!(status < 300, "{answer}");
+            self.pay(&self.lines[number]).await;
         }
+    }
+
+    /// Somebody pays at the counter.
+    pub async fn pay(&self, line: &str) {
+        let subscription = self.house.get(&format!("/api/subscriptions/{line}")).await.unwrap();
+        let customer = subscription["customer_id"].as_str().unwrap();
+        let path = format!("/api/customers/{customer}/counter-payments");
+        let paid = json!({
+            "means": "cash", "amount_cents": 150_000, "is_another": true, "subscription_id": line,
+        });
+        let (status, answer) = self.house.post(&path, &paid).await.unwrap();
+        assert!(status < 300, "{answer}");
     }
 
     /// Time passes, for everybody.

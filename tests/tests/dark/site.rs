@@ -19,6 +19,7 @@ pub struct Site {
     life: Life,
     heart: Heart,
     minutes: u64,
+    settled: u64,
 }
 
 impl Site {
@@ -48,7 +49,7 @@ impl Site {
 
     fn begin_on((outbox, opening): (Outbox, Opening), directory: &Path, life: Life) -> Self {
         let heart = Heart::start(&life, outbox, &opening);
-        Self { directory: directory.to_owned(), life, heart, minutes: 0 }
+        Self { directory: directory.to_owned(), life, heart, minutes: 0, settled: 0 }
     }
 
     /// The power fails, and comes back.
@@ -93,6 +94,17 @@ impl Site {
         let counted = |total| Counted { total, mark: Mark::default(), grown_bytes: 0 };
         let sessions = totals.into_iter().map(counted).collect();
         self.heart.report(Report::Usage { sessions, periods: Default::default() }).await;
+        self.status().await;
+    }
+
+    /// Its router does what it is told.
+    pub async fn enforce(&mut self) {
+        let generation = self.heart.state.borrow().generation;
+        if generation > self.settled {
+            self.settled = generation;
+            let settled = Report::Settled { router: ROUTER.to_owned(), generation, failures: Vec::new() };
+            self.heart.report(settled).await;
+        }
         self.status().await;
     }
 
