@@ -36,7 +36,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::ids::SiteId;
 
-pub use broker::{Revoked, ServerCertificate, serial_of};
+pub use broker::{Revoked, ServerCertificate, is_certified_for, serial_of};
 pub use grace::GRACE;
 use grace::WithGrace;
 pub use request::{BadRequest, DeviceKey};

@@ -87,6 +87,11 @@ pub enum BrokerSettingsError {
     /// Not an address to listen on.
     #[error("[broker] listen = {0:?} is not an address and port such as \"0.0.0.0:8883\"")]
     Listen(String),
+    /// The other broker would be ourselves.
+    #[error(
+        "[broker] url: {0} is where this controller itself listens, for devices that enrol: let the broker listen elsewhere, or the controller (listen, advertised_address); leave url out for the broker inside the controller"
+    )]
+    OurOwn(String),
     /// Not an address to listen on either.
     #[error("[broker] also_listen: {0:?} is not an address and port such as \"0.0.0.0:443\"")]
     AlsoListen(String),
@@ -172,6 +177,13 @@ impl RawBroker {
             (None, Some(_)) => return Err(BrokerSettingsError::NoUrl),
             (None, None) => None,
         };
+        let ours = std::iter::once(&listen).chain(&also_listen).map(SocketAddr::port);
+        if let Some(external) = external.as_ref().filter(|external| {
+            let is_advertised = advertised_addresses.contains(&external.address());
+            is_advertised || external.is_for_this_machine() && ours.clone().any(|port| port == external.port)
+        }) {
+            return Err(BrokerSettingsError::OurOwn(external.address()));
+        }
         Ok(BrokerSettings {
             external,
             listen,
@@ -284,6 +296,19 @@ mod tests {
 
     fn check(text: &str) -> Result<BrokerSettings, BrokerSettingsError> {
         toml::from_str::<RawBroker>(text).unwrap().check()
+    }
+
+    #[test]
+    fn another_broker_is_not_ourselves() {
+        for own in [
+            "url = \"mqtts://127.0.0.1:8883\"",
+            "url = \"mqtts://localhost\"",
+            "also_listen = [\"0.0.0.0:443\"]\nurl = \"mqtts://localhost:443\"",
+            "advertised_address = \"isp.example:8883\"\nurl = \"mqtts://isp.example\"",
+        ] {
+            assert!(check(own).unwrap_err().to_string().contains("itself listens"), "{own}");
+        }
+        assert!(check("url = \"mqtts://127.0.0.1:8884\"").unwrap().external.is_some());
     }
 
     #[test]

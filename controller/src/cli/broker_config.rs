@@ -10,11 +10,12 @@ use std::path::Path;
 use serde_json::json;
 
 use super::arguments::{BrokerConfigArguments, BrokerKind};
+use super::sites::PKI_DIRECTORY;
 use super::{Failure, Shell};
 use crate::audit::Action;
 use crate::broker::external::ExternalBroker;
 use crate::broker::external::printed::{About, CA_FILE, CERTIFICATE_FILE, KEY_FILE, Kind, LIST_FILE, files};
-use crate::pki::{Revoked, serial_of};
+use crate::pki::{Revoked, is_certified_for, serial_of};
 use crate::sites;
 
 /// Where the files lie at the broker, where nothing else is said.
@@ -48,6 +49,8 @@ impl Shell {
         }
         let kind = Kind::from(wanted.kind);
         let broker = self.broker_of(&wanted)?;
+        let authority = self.config.data_directory.join(PKI_DIRECTORY);
+        let is_new = wanted.out.is_some() && !authority.join("ca.pem").exists();
         if !broker.is_tls {
             return Err(Failure::refused(
                 "mqtt:// is for a broker on this machine that you set up yourself; what is printed here is for TLS: say --url mqtts://… or change [broker] url",
@@ -69,7 +72,16 @@ impl Shell {
         let about = About { broker: &broker, directory: &directory, connections, sites: &sites };
         let texts = files(kind, &about);
         match &wanted.out {
-            Some(out) => self.write_out(out, &broker, &texts, wanted.renew).await,
+            Some(out) => {
+                self.write_out(out, &broker, &texts, wanted.renew).await?;
+                if is_new {
+                    self.output.tell(&format!(
+                        "note: {} had no authority, and a new one was made, which no device knows; if you have sites already, correct data_directory and run this again with --renew",
+                        authority.display()
+                    ));
+                }
+                Ok(())
+            }
             None => {
                 let printed: Vec<_> =
                     texts.iter().map(|(name, text)| format!("# ---- {directory}/{name}\n{text}")).collect();
@@ -100,6 +112,12 @@ impl Shell {
         texts: &[(&'static str, String)],
         renew: bool,
     ) -> Result<(), Failure> {
+        let (key, certificate) = (out.join(KEY_FILE), out.join(CERTIFICATE_FILE));
+        let is_kept = [&key, &certificate].iter().all(|file| file.symlink_metadata().is_ok()) && !renew;
+        let names = broker.certificate_names();
+        if is_kept {
+            check_kept(&certificate, &names)?;
+        }
         let pki = self.pki()?;
         let list = self.revocation_list().await?;
         for (name, text) in texts {
@@ -107,11 +125,7 @@ impl Shell {
         }
         write_in_place(&out.join(CA_FILE), pki.ca_pem(), 0o644)?;
         write_in_place(&out.join(LIST_FILE), &list.pem, 0o644)?;
-        let key = out.join(KEY_FILE);
-        let certificate = out.join(CERTIFICATE_FILE);
-        let is_kept = [&key, &certificate].iter().all(|file| file.symlink_metadata().is_ok()) && !renew;
         if !is_kept {
-            let names = broker.certificate_names();
             let issued = pki.issue_broker(&names, self.controller.clock.now())?;
             // Whoever is stopped between has a key alone, and the next run makes both.
             match std::fs::remove_file(&certificate) {
@@ -183,6 +197,20 @@ impl From<BrokerKind> for Kind {
             BrokerKind::Nats => Self::Nats,
         }
     }
+}
+
+/// A certificate that is kept must be the broker's: sites would refuse it under any other name.
+fn check_kept(certificate: &Path, names: &[String]) -> Result<(), Failure> {
+    let shown = certificate.display();
+    let pem = std::fs::read_to_string(certificate)
+        .map_err(|error| Failure::Refused(format!("{shown}: {error}; --renew makes a new one")))?;
+    if is_certified_for(&pem, names) {
+        return Ok(());
+    }
+    Err(Failure::Refused(format!(
+        "{shown} is no certificate for {}: name another directory with --out, or make a new key and certificate with --renew",
+        names.join(", ")
+    )))
 }
 
 /// The directory, which is made for its owner alone if need be, by its full name.

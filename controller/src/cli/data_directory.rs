@@ -5,7 +5,7 @@
 //! the service would find that it may not open them.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -49,6 +49,30 @@ pub(super) async fn turn(directory: &Path) -> Result<File, Failure> {
     locked.map_err(Failure::Unavailable)
 }
 
+/// What a controller that serves holds, so that other programs know that somebody hears the sites.
+const SERVING_FILE: &str = "serving";
+
+/// Says that we serve, until the answer is dropped or we die. Programs on other machines do not see it.
+pub(super) fn serving(directory: &Path) -> Result<File, Failure> {
+    let path = directory.join(SERVING_FILE);
+    let hold = || {
+        let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+        // Somebody who looks holds it for a moment; who serves already is found by the address that both want.
+        file.lock_shared()?;
+        Ok::<_, std::io::Error>(file)
+    };
+    let held = hold().with_context(|| format!("data_directory: {}", path.display()));
+    held.map_err(Failure::Unavailable)
+}
+
+/// Whether a controller serves from this directory; where that cannot be seen, one does.
+pub(super) fn is_served(directory: &Path) -> bool {
+    match File::open(directory.join(SERVING_FILE)) {
+        Ok(file) => file.try_lock().is_err(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
+}
+
 fn would_lock_out(user: u32, owner: u32) -> bool {
     user == ROOT && owner != ROOT
 }
@@ -86,6 +110,16 @@ mod tests {
         assert_eq!(user_name(passwd, 0), "root");
         assert_eq!(user_name(passwd, 5), "'#5'");
         assert_eq!(user_name("", 5), "'#5'");
+    }
+
+    #[test]
+    fn whether_somebody_serves_is_seen_from_outside() {
+        let directory = crate::testing::TemporaryDirectory::new();
+        assert!(!is_served(directory.path()));
+        let held = serving(directory.path()).unwrap();
+        assert!(is_served(directory.path()));
+        drop(held);
+        assert!(!is_served(directory.path()));
     }
 
     #[test]

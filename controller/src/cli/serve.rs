@@ -6,6 +6,7 @@
 //!
 //! A worker that ends before it was asked to is a fault: everything stops, and systemd starts it afresh.
 
+use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 use super::sites::PKI_DIRECTORY;
-use super::{Failure, open_database};
+use super::{Failure, data_directory, open_database};
 use crate::config::{Config, Environment, LogFormat};
 use crate::messages::sender::Channel;
 use crate::messages::settings::ChannelSettings;
@@ -86,6 +87,8 @@ async fn run(config: Config, watchdog: Option<Duration>) -> Result<(), Failure> 
 
 /// What runs.
 struct Parts {
+    /// Says to other programs that we are there.
+    _serving: File,
     controller: Controller,
     http: SocketAddr,
     mqtt: SocketAddr,
@@ -109,6 +112,7 @@ impl Parts {
 
 async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
     let controller = Controller::new(open_database(&config).await?);
+    let serving = data_directory::serving(&config.data_directory)?;
     let now = controller.clock.now();
     let pki = Pki::open_or_create(&config.data_directory.join(PKI_DIRECTORY), now)
         .context("opening the certificate authority")
@@ -180,7 +184,7 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
         let outcome = web::serve(listener, proxies, routes, http_stop).await;
         ("pages", outcome.map_err(anyhow::Error::from))
     });
-    Ok(Parts { controller, http, mqtt: listening, workers })
+    Ok(Parts { _serving: serving, controller, http, mqtt: listening, workers })
 }
 
 /// Tells whoever writes texts where customers pay.

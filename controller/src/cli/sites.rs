@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::site_arguments::{RouterCommand, SiteCommand, SiteWay};
-use super::{Failure, Shell};
+use super::{Failure, Shell, data_directory};
 use crate::audit::{self, Action};
 use crate::database::Transaction;
 use crate::ids::SiteId;
@@ -177,12 +177,18 @@ impl Shell {
 
     async fn list_sites(&self) -> Result<(), Failure> {
         let sites = sites::list(&mut *self.controller.database.read().await?).await?;
+        // What was last heard says nothing while nobody hears.
+        let is_heard = data_directory::is_served(&self.config.data_directory);
+        if !is_heard && sites.iter().any(|site| site.presence.is_online) {
+            self.output.tell("note: no controller serves from this data_directory, so that nobody knows which sites are up; start it: systemctl start tawi-controller");
+        }
         let lines: Vec<String> = sites
             .iter()
             .map(|site| {
                 let state = match (site.revoked_at, site.presence.is_online, site.presence.changed_at) {
                     (Some(_), ..) => "revoked",
-                    (None, true, _) => "up",
+                    (None, true, _) if is_heard => "up",
+                    (None, true, _) => "not known",
                     (None, false, Some(_)) => "down",
                     (None, false, None) => "not started",
                 };

@@ -4,6 +4,7 @@
 //! The controller's certificate is made anew for each connection and never written: a few hundred microseconds, and there
 //! is none to steal or to renew in time. The broker's key is handed out once, to be written where the broker is.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tawi_shared::{Clock, UnixMillis};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::{ByClock, CLOCK_SLACK, Pki, PkiError, SERVER_VALIDITY, authority_of, leaf_params};
 use crate::mqtt::acl::CONTROLLER_USER;
@@ -138,6 +139,26 @@ pub fn serial_of(certificate_pem: &str) -> Option<Vec<u8>> {
     Some(parsed.raw_serial().to_vec())
 }
 
+/// Whether a certificate in PEM form is good for each of these names and addresses; not one that cannot be read.
+#[must_use]
+pub fn is_certified_for(certificate_pem: &str, names: &[String]) -> bool {
+    let certified = || {
+        let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).ok()?;
+        let (_rest, parsed) = X509Certificate::from_der(&der).ok()?;
+        let listed = &parsed.subject_alternative_name().ok()??.value.general_names;
+        let is_listed = |name: &String| match name.parse::<IpAddr>() {
+            Ok(address) => listed.iter().any(|one| match (one, address) {
+                (GeneralName::IPAddress(bytes), IpAddr::V4(address)) => *bytes == address.octets(),
+                (GeneralName::IPAddress(bytes), IpAddr::V6(address)) => *bytes == address.octets(),
+                _ => false,
+            }),
+            Err(_) => listed.iter().any(|one| matches!(one, GeneralName::DNSName(dns) if *dns == name)),
+        };
+        Some(names.iter().all(is_listed))
+    };
+    certified().unwrap_or(false)
+}
+
 #[cfg(test)]
 mod tests {
     use x509_parser::prelude::{CertificateRevocationList, parse_x509_pem};
@@ -168,6 +189,22 @@ mod tests {
             assert_eq!(years, 10);
         }
         assert_eq!(serial_of("nonsense"), None);
+    }
+
+    #[test]
+    fn a_certificate_is_good_for_the_names_that_it_was_made_for() {
+        let directory = TemporaryDirectory::new();
+        let pki = Pki::open_or_create(directory.path(), NOW).unwrap();
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let made = pki.issue_broker(&names(&["mq.isp.example", "192.0.2.7", "2001:db8::1"]), NOW).unwrap();
+        let check = |wanted: &[&str], expected| {
+            assert_eq!(is_certified_for(&made.certificate_pem, &names(wanted)), expected, "{wanted:?}");
+        };
+        check(&["mq.isp.example"], true);
+        check(&["192.0.2.7", "2001:db8::1"], true);
+        check(&["mq.isp.example", "mq2.isp.example"], false);
+        check(&["192.0.2.8"], false);
+        assert!(!is_certified_for("junk", &names(&["mq.isp.example"])));
     }
 
     #[test]
