@@ -103,6 +103,8 @@ pub(super) async fn take(
         UpMessage::Answer(answer) => answers::take_answer(connection, site, answer, now, effects).await,
         UpMessage::HeldPlan(plan) => answers::take_held(connection, site, plan, effects).await,
         UpMessage::Line(report) => answers::take_line(connection, site, report, now, effects).await,
+        // No site is told of a release yet.
+        UpMessage::PartWanted(_) | UpMessage::Release(_) => Ok(()),
         // Taken apart before it comes here.
         UpMessage::Events(_) | UpMessage::Hello(_) | UpMessage::Bye(_) => Ok(()),
     }
