@@ -77,6 +77,13 @@ pub fn encode<B: Body>(body: &B, flags: u8, store_epoch: u32, seq: u64) -> Resul
     Ok(envelope::seal(Header { message_type: B::TYPE, flags, store_epoch, seq }, &bytes)?)
 }
 
+/// Whether a message of this type brings a release, or speaks of one.
+#[must_use]
+pub fn is_of_release(message_type: u16) -> bool {
+    [WantedReleaseV1::TYPE, ReleasePartV1::TYPE, ReleasePartWantedV1::TYPE, ReleaseStandingV1::TYPE]
+        .contains(&message_type)
+}
+
 /// How many bytes an item takes within a message; `usize::MAX` for what cannot be written.
 #[must_use]
 pub fn item_bytes<T: Serialize>(item: &T) -> usize {

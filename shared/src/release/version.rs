@@ -13,7 +13,7 @@ use thiserror::Error;
 const BYTES: usize = 40;
 
 /// A version.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Version {
     numbers: [u32; 3],

@@ -608,16 +608,26 @@ pub struct LineMonthV1 {
 }
 
 body! { 0x010A,
-    /// The release that the site is to run, as it was signed: said after a hello and when it changes, to an agent of protocol 3 or
-    /// newer. The agent asks for the parts of its file, in its own time.
+    /// The release that the site is to run, as it was signed for each kind of machine: said after a hello and when it changes, to an
+    /// agent of protocol 3 or newer. The agent takes the one for its own, and asks for the parts of its file in its own time.
     WantedReleaseV1 {
         /// Grows each time that somebody at head office asks for it: a release that failed is not tried again before.
         asked: u64,
-        /// The manifest's bytes, see [`Signed`](crate::release::Signed). Empty: none is wanted, and one on its way is given up.
-        manifest: Vec<u8>,
-        /// Ed25519.
-        signature: Vec<u8>,
+        /// At most [`RELEASES_TOGETHER`]. None: nothing is wanted, and what is on its way is given up.
+        releases: Vec<SignedReleaseV1>,
     }
+}
+
+/// The most releases of one version that a site is told of.
+pub const RELEASES_TOGETHER: usize = 8;
+
+/// A manifest and who signed it, see [`Signed`](crate::release::Signed).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedReleaseV1 {
+    /// Its bytes, as they were signed.
+    pub manifest: Vec<u8>,
+    /// Ed25519.
+    pub signature: Vec<u8>,
 }
 
 body! { 0x010B,
