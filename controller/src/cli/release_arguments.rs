@@ -41,7 +41,8 @@ It has to be signed by the key in [upgrade] release_key of controller.toml, and 
     /// Remove a version, for all kinds of machines
     Remove {
         /// Which version
-        version: String,
+        #[arg(value_name = "VERSION")]
+        release: String,
     },
 }
 
@@ -78,7 +79,8 @@ that is connected runs the version, and has for as long as --soak. One failure i
 Sites go back by themselves; starting again has those that failed try anew.")]
     Start {
         /// Which version
-        version: String,
+        #[arg(value_name = "VERSION")]
+        release: String,
         /// Shares of the sites in per cent, growing to 100
         #[arg(long, value_delimiter = ',', default_value = "1,10,100")]
         waves: Vec<u8>,

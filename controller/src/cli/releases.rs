@@ -169,7 +169,7 @@ impl Shell {
             ReleaseCommand::Sign(arguments) => sign(&arguments, self.output),
             ReleaseCommand::Add { file } => self.add_release(&file).await,
             ReleaseCommand::List => self.list_releases().await,
-            ReleaseCommand::Remove { version } => self.remove_release(&version).await,
+            ReleaseCommand::Remove { release } => self.remove_release(&release).await,
         }
     }
 
@@ -248,8 +248,8 @@ impl Shell {
 
     pub(super) async fn upgrade(&self, command: UpgradeCommand) -> Result<(), Failure> {
         match command {
-            UpgradeCommand::Start { version, waves, soak, sites } => {
-                self.start_upgrade(NewRollout { version, waves, soak, sites }).await
+            UpgradeCommand::Start { release, waves, soak, sites } => {
+                self.start_upgrade(NewRollout { version: release, waves, soak, sites }).await
             }
             UpgradeCommand::Status => self.upgrade_status().await,
             UpgradeCommand::Pause => self.change_upgrade(Standing::Paused).await,
