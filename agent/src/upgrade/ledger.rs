@@ -104,6 +104,7 @@ pub struct Ledger {
 
 /// What is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it, for a moment, at each start")]
 pub enum Start {
     /// What the package installed.
     Installed,

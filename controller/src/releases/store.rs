@@ -237,7 +237,7 @@ pub(super) async fn carry_out(
         Decision::Wait => return Ok(false),
         Decision::Next(wave) => begin_wave(connection, rollout.number, *wave, now).await?,
         Decision::Stop(why) => {
-            move_rollout(connection, rollout.number, (Standing::Stopped, why), now).await?
+            move_rollout(connection, rollout.number, (Standing::Stopped, why), now).await?;
         }
         Decision::Done => move_rollout(connection, rollout.number, (Standing::Done, ""), now).await?,
     }
