@@ -22,6 +22,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tawi_shared::release::ReleaseKey;
 use tawi_shared::{KEEP_ALIVE_LONGEST, SiteId};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
@@ -35,8 +36,9 @@ pub use outline::{RouterOutline, check_routers_text, outline_of};
 pub use proxy::Proxy;
 pub use router::{RouterConfig, RouterTransport};
 
+use crate::upgrade::UpgradeConfig;
 use files::Finder;
-use raw::{RawConfig, RawController, RawEnforce, RawRouters};
+use raw::{RawConfig, RawController, RawEnforce, RawRouters, RawUpgrade};
 
 /// Where the packaged unit looks for the file.
 pub const DEFAULT_PATH: &str = "/etc/tawi-agent/agent.toml";
@@ -48,6 +50,8 @@ pub const CONTROLLER_PORT: u16 = 8883;
 pub const ROUTERS: usize = 64;
 /// The least that may be told in an hour, in kilobytes of a thousand bytes.
 const HOURLY_KILOBYTES_LEAST: u64 = 10;
+/// The most release keys: the one in use, the next one, and one that rests.
+const RELEASE_KEYS: usize = 4;
 /// The most controller addresses; more only make a site wait longer for the one that works.
 pub const CONTROLLER_ADDRESSES: usize = 8;
 
@@ -110,6 +114,8 @@ pub struct Config {
     pub enforce: EnforceConfig,
     /// What is logged.
     pub log_level: LevelFilter,
+    /// Whose releases of the agent are taken.
+    pub upgrade: UpgradeConfig,
 }
 
 /// How to reach head office.
@@ -229,6 +235,7 @@ impl Config {
             routers,
             enforce: check_enforce(&raw.enforce)?,
             log_level: check_level(&raw.log.level)?,
+            upgrade: check_upgrade(&raw.upgrade, home.identity.as_ref())?,
         })
     }
 
@@ -433,6 +440,27 @@ fn check_enforce(raw: &RawEnforce) -> Result<EnforceConfig, ConfigError> {
         guard_percent: u8::try_from(percent).unwrap_or(100),
         guard_lines: u32::try_from(lines).unwrap_or(u32::MAX),
     })
+}
+
+/// Keys that stand in the settings win over the one that enrolment brought: head office cannot change those.
+fn check_upgrade(raw: &RawUpgrade, identity: Option<&Identity>) -> Result<UpgradeConfig, ConfigError> {
+    let key = "upgrade.release_keys";
+    let cure = "copy the whole line that tawi-controller release new-key showed; it begins with tawikey1.";
+    let keys = match &raw.release_keys {
+        Some(texts) if texts.len() > RELEASE_KEYS => {
+            let problem = format!("it names {} keys", texts.len());
+            return Err(ConfigError::value(key, problem, format!("name at most {RELEASE_KEYS}")));
+        }
+        Some(texts) => {
+            let read = |text: &String| {
+                ReleaseKey::parse(text)
+                    .ok_or_else(|| ConfigError::value(key, format!("{text:?} is no release key"), cure))
+            };
+            texts.iter().map(read).collect::<Result<_, _>>()?
+        }
+        None => identity.and_then(|identity| identity.release_key.clone()).into_iter().collect(),
+    };
+    Ok(UpgradeConfig { is_enabled: raw.enabled, keys })
 }
 
 fn check_level(text: &str) -> Result<LevelFilter, ConfigError> {

@@ -20,6 +20,7 @@ use crate::desired::DesiredState;
 use crate::reconcile::held::Held;
 use crate::reconcile::memory::RouterMemory;
 use crate::trouble::Trouble;
+use crate::upgrade::News;
 use crate::usage::counted::Counted;
 use crate::usage::quota::PeriodRecord;
 
@@ -97,6 +98,8 @@ pub enum Report {
         /// Whether it must arrive; otherwise the next one replaces it.
         is_whole: bool,
     },
+    /// What comes of work on a release.
+    Upgrade(News),
     /// Every row of a router was looked at and judged.
     Checked {
         /// Router name.

@@ -36,8 +36,54 @@ pub struct Status {
     /// Commands of head office that wait because the store did not open since the start.
     #[serde(default)]
     pub commands_waiting_for_disk: u64,
+    /// What runs, and what is to.
+    #[serde(default)]
+    pub upgrade: UpgradeStatus,
     /// Memory in use, in bytes; 0 when the system does not say.
     pub rss_bytes: u64,
+}
+
+/// How the agent stands with releases of head office.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpgradeStatus {
+    /// Whether a release of head office runs, and not what the package installed.
+    pub is_release: bool,
+    /// Whether it has yet to prove itself.
+    pub is_on_trial: bool,
+    /// The version that head office wants here.
+    pub wanted: Option<String>,
+    /// Where that stands: a stable word.
+    pub standing: Option<String>,
+    /// How much of its file is here.
+    pub have_bytes: u64,
+    /// How large that is.
+    pub file_bytes: u64,
+    /// Why, where it was refused or rolled back.
+    pub detail: String,
+}
+
+impl UpgradeStatus {
+    /// For people; empty where there is nothing to say.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let runs = match (self.is_release, self.is_on_trial) {
+            (_, true) => "a release of head office runs on trial",
+            (true, false) => "a release of head office runs",
+            (false, false) => "what the package installed runs",
+        };
+        let wanted = match (&self.wanted, &self.standing) {
+            (Some(version), Some(standing)) => {
+                let share = self.have_bytes.saturating_mul(100).checked_div(self.file_bytes);
+                let share = share.filter(|share| *share < 100 && self.detail.is_empty());
+                let share = share.map_or_else(String::new, |share| format!(", {share} % here"));
+                let why = if self.detail.is_empty() { String::new() } else { format!(": {}", self.detail) };
+                format!("; {version} is wanted, {standing}{share}{why}")
+            }
+            _ if !self.is_release && !self.is_on_trial => return String::new(),
+            _ => String::new(),
+        };
+        format!("release     {runs}{wanted}\n")
+    }
 }
 
 /// The line to head office.

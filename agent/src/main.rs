@@ -5,7 +5,7 @@
 
 mod cli;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,28 +17,17 @@ use tawi_agent::api_log::show::{FOLLOW_EVERY, Wanted, parse_ago, print_from};
 use tawi_agent::config::{Config, ConfigError, DEFAULT_PATH, Environment};
 use tawi_agent::doctor;
 use tawi_agent::health::{CURE_OF_SPACE, RouterStatus, Status, spoken};
-use tawi_agent::outbox::{StoreError, free_bytes};
-use tawi_agent::own_log;
-use tawi_agent::run::{StartError, run};
+use tawi_agent::outbox::free_bytes;
+use tawi_agent::serve::{BAD_CONFIG, CANNOT_CREATE, PROBLEM, TRY_LATER, serve};
 use tawi_agent::status::{AskError, ask_log, ask_rebuild, ask_release, ask_status};
 use tawi_agent::trouble::BOARD;
+use tawi_agent::upgrade::Build;
 use tawi_shared::{Clock, UnixMillis, counted};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Something is wrong, and was said.
-const PROBLEM: u8 = 1;
 /// EX_UNAVAILABLE: the agent does not run, or does not answer.
 const UNAVAILABLE: u8 = 69;
-/// EX_CANTCREAT: the state directory or a socket cannot be made.
-const CANNOT_CREATE: u8 = 73;
-/// EX_TEMPFAIL: another agent has the state directory.
-const TRY_LATER: u8 = 75;
-/// EX_CONFIG: the settings are wrong.
-const BAD_CONFIG: u8 = 78;
 
 /// One heap for all threads; large pieces are mapped by themselves and given back, and so is the end of the heap. Small
 /// pieces are joined as soon as they are free (no lists of them, whether for each thread or for all): a site's prints leave
@@ -199,7 +188,7 @@ fn main() -> ExitCode {
         signal(SignalKind::pipe())
     });
     let outcome = match arguments.command {
-        Command::Run => serve(&arguments.config, &environment, &runtime, failed_start.as_ref()),
+        Command::Run => serve_site(&arguments.config, &environment, &runtime, failed_start.as_ref()),
         Command::Enrol(options) => cli::enrol::show(&arguments.config, &environment, &runtime, &options),
         Command::Status { json } => show_status(&arguments.config, &environment, &runtime, json),
         Command::Doctor(options) => cli::doctor::show(&arguments.config, &environment, &runtime, &options),
@@ -238,39 +227,15 @@ fn start_over_with_one_heap() -> std::io::Error {
 }
 
 /// `failed_start` says why this program could not start over.
-fn serve(
+fn serve_site(
     path: &Path,
     environment: &Environment,
     runtime: &Runtime,
     failed_start: Option<&std::io::Error>,
 ) -> ExitCode {
-    let config = match Config::load(path, environment) {
-        Ok(config) => config,
-        Err(error) => return bad_config(&error),
-    };
-    own_log::set_level(config.log_level);
-    tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_ansi(std::io::stderr().is_terminal() && !environment.is_colour_unwanted)
-        .with_writer(own_log::writer)
-        .finish()
-        .with(own_log::Dial)
-        .init();
-    if let Some(error) = failed_start {
-        tracing::warn!(%error, "cannot start over with one heap; the agent works as well and holds more memory");
-    }
-    match runtime.block_on(Box::pin(run(config))) {
+    match serve(path, environment, runtime, Build::this(), failed_start) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error.to_string(), code_of(&error)),
-    }
-}
-
-fn code_of(error: &StartError) -> u8 {
-    match error {
-        StartError::Tls(_) | StartError::RouterCa { .. } | StartError::Owner(_) => BAD_CONFIG,
-        StartError::Store(StoreError::Locked(_)) => TRY_LATER,
-        StartError::Store(_) | StartError::Socket(_) => CANNOT_CREATE,
-        StartError::Signals(_) => PROBLEM,
+        Err(failure) => fail(&failure.words, failure.code),
     }
 }
 
@@ -424,6 +389,7 @@ fn describe(status: &Status, problems: &[String]) -> String {
         }
         _ => "head office not connected\n".to_owned(),
     };
+    text += &status.upgrade.said();
     text += &status.controller.line.said();
     text += &format!(
         "state       generation {} in force, {} on flash, {} on the routers{}; {}, {}\n",

@@ -7,13 +7,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use routeros_api::{Options, TlsTrust, Transport};
+use tawi_shared::release::Sha256;
 use tawi_shared::{Clock, IdSource};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::api_log::ApiLog;
@@ -30,13 +33,19 @@ use crate::outbox::{Opening, Outbox, StoreError};
 use crate::reconcile::found::FoundMemory;
 use crate::reconcile::guard::GuardLimits;
 use crate::reconcile::orders::Orders;
-use crate::reconcile::{self, RouterSettings};
+use crate::reconcile::{self, RouterSettings, WriteGate};
 use crate::remote::{self, Hands};
 use crate::service;
-use crate::site::{Ends, Site, Tools};
+use crate::site::{Ending, Ends, Site, Tools, UpgradeTools};
 use crate::status::{self, Doors};
+use crate::upgrade::books::Books;
+use crate::upgrade::shelf::Shelf;
+use crate::upgrade::{self, Build};
 use crate::usage::book::Quotas;
 use crate::usage::quota::QuotaBook;
+
+/// How long writes to routers that are under way may take, before another release takes this one's place.
+const WRITES_WITHIN: Duration = Duration::from_secs(20);
 
 /// Why the agent cannot start. Each names what to do.
 #[derive(Debug, Error)]
@@ -68,11 +77,12 @@ pub enum StartError {
     Signals(#[from] std::io::Error),
 }
 
-/// Runs the agent until SIGTERM or SIGINT.
+/// Runs the agent until SIGTERM, SIGINT, or a release that is to take its place. `release` is which one it is itself, if it is none
+/// of the package's.
 ///
 /// # Errors
 /// [`StartError`] says why it did not start; a started agent only ends when it is asked to.
-pub async fn run(config: Config) -> Result<(), StartError> {
+pub async fn run(config: Config, build: Build, release: Option<Sha256>) -> Result<Ending, StartError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (stop_sender, stop) = oneshot::channel();
@@ -86,7 +96,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         // The agent may have ended already.
         let _ = stop_sender.send(());
     });
-    run_until(config, stop, Clock::system(), IdSource::system()).await
+    Box::pin(run_until((config, build, release), stop, Clock::system(), IdSource::system())).await
 }
 
 /// Runs the agent until `stop`, with a clock and random numbers of the caller's choice.
@@ -94,11 +104,11 @@ pub async fn run(config: Config) -> Result<(), StartError> {
 /// # Errors
 /// [`StartError`] says why it did not start.
 pub async fn run_until(
-    config: Config,
+    (config, build, release): (Config, Build, Option<Sha256>),
     stop: oneshot::Receiver<()>,
     clock: Clock,
     ids: IdSource,
-) -> Result<(), StartError> {
+) -> Result<Ending, StartError> {
     match check_owner(&config.state_directory, &config.site) {
         // A file that cannot be read proves nothing, and a site whose disk is in trouble is served as well.
         Err(error @ OwnerError::Unreadable { .. }) => warn!(%error, "nothing says whose store this is"),
@@ -132,6 +142,8 @@ pub async fn run_until(
     let (link_sender, inbound) = mpsc::channel(INBOUND_WAITING);
     let (question_sender, questions) = mpsc::channel(status::QUESTIONS);
     let (errands, asked) = mpsc::channel(remote::WAITING);
+    let (upgrade_errands, upgrade_asked) = mpsc::channel(upgrade::ERRANDS_WAITING);
+    let writing = WriteGate::default();
 
     let log = ApiLog::default();
     let orders: BTreeMap<String, Orders> =
@@ -156,6 +168,12 @@ pub async fn run_until(
             memories: memories.clone(),
             routers: config.routers.iter().map(|router| router.name.clone()).collect(),
             errands,
+            upgrade: UpgradeTools {
+                errands: upgrade_errands,
+                prove_within: build.prove_within,
+                version: build.mark.version.to_string(),
+                is_release: release.is_some(),
+            },
         },
         &opening,
     );
@@ -165,6 +183,7 @@ pub async fn run_until(
     for router in &config.routers {
         let mut settings = router_settings(&config, router, &mut opening)?;
         settings.contact = contact.clone();
+        settings.writing = Arc::clone(&writing);
         settings.connect.witness = Some(log.witness(&router.name, trusted.clone(), state.clone()));
         settings.quotas = quotas.clone();
         settings.orders = orders.get(&router.name).cloned().unwrap_or_default();
@@ -179,6 +198,10 @@ pub async fn run_until(
         reports: report_sender,
         turn: Arc::default(),
     };
+    let shelf = Shelf::of(&config.state_directory);
+    let upgrade_config = config.upgrade.clone();
+    let open = move || Books::open(shelf, upgrade_config, build, release);
+    tasks.spawn(upgrade::worker::run(open, hands.clock.clone(), upgrade_asked, hands.reports.clone()));
     // What was found on flash has been handed on, and would be held for as long as the agent runs.
     drop(opening);
     let link_settings = LinkSettings {
@@ -193,9 +216,18 @@ pub async fn run_until(
     tasks.spawn(Box::pin(remote::run(hands, asked)));
     service::ready();
     info!(site.id = %config.site, site.routers = config.routers.len(), "started");
-    Box::pin(site.run(Ends { inbound, reports, questions, stop })).await;
+    let ending = Box::pin(site.run(Ends { inbound, reports, questions, stop })).await;
+    if ending == Ending::Switch {
+        // Whoever waits first comes in first: no write begins from here on, and those under way are answered.
+        let settled = timeout(WRITES_WITHIN, writing.write()).await;
+        if settled.is_err() {
+            warn!(
+                "a write to a router is still without its answer; the release that comes looks at every row"
+            );
+        }
+    }
     let _ = std::fs::remove_file(config.status_socket());
-    Ok(())
+    Ok(ending)
 }
 
 /// The reconcilers' tasks. They end with it: every write of theirs may be cut off at any point.

@@ -28,6 +28,7 @@ use crate::messages::settings::{RawSms, SmsSettings, SmsSettingsError};
 use crate::money::Money;
 use crate::mpesa::settings::{self as mpesa, MpesaSettings, MpesaSettingsError, RawMpesa};
 use crate::payments::counter::Limits;
+use tawi_shared::release::ReleaseKey;
 
 /// Where the packaged unit looks for the file.
 pub const DEFAULT_PATH: &str = "/etc/tawi-controller/controller.toml";
@@ -97,6 +98,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// The broker that agents connect to.
     pub broker: BrokerSettings,
+    /// Who signs releases of the agent: what this controller takes, and tells devices that are enrolled.
+    pub release_key: Option<ReleaseKey>,
     /// The short codes of M-Pesa; none while it is not set up.
     pub mpesa: Vec<MpesaSettings>,
     /// Texts to customers; `None` while they are not set up.
@@ -109,6 +112,16 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How long a sign-in lasts.
     pub session_lasts: Duration,
+}
+
+fn check_release_key(text: Option<&str>) -> Result<Option<ReleaseKey>, ConfigError> {
+    let Some(text) = text else { return Ok(None) };
+    let key = ReleaseKey::parse(text).ok_or_else(|| ConfigError::Value {
+        key: "upgrade.release_key",
+        problem: format!("{text:?} is no release key"),
+        cure: "copy the whole line that tawi-controller release new-key showed; it begins with tawikey1.",
+    })?;
+    Ok(Some(key))
 }
 
 /// How log lines look.
@@ -165,6 +178,8 @@ struct RawConfig {
     database: RawDatabase,
     #[serde(default)]
     broker: RawBroker,
+    #[serde(default)]
+    upgrade: RawUpgrade,
     #[serde(default, deserialize_with = "one_or_many")]
     mpesa: Vec<RawMpesa>,
     sms: Option<RawSms>,
@@ -183,6 +198,12 @@ struct RawServer {
     public_url: Option<String>,
     #[serde(default)]
     trusted_proxies: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawUpgrade {
+    release_key: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -270,6 +291,7 @@ impl Config {
             public_url: raw.server.public_url.as_deref().map(check_public_url).transpose()?,
             trusted_proxies: check_proxies(&raw.server.trusted_proxies)?,
             broker: raw.broker.check()?,
+            release_key: check_release_key(raw.upgrade.release_key.as_deref())?,
             mpesa: mpesa::check_all(raw_mpesa, directory)?,
             sms: sms.transpose()?,
             counter: check_counter(&raw.counter)?,

@@ -24,8 +24,8 @@ use crate::subscriptions::{Expired, SubscriptionError};
 use crate::usage::UsageError;
 use crate::usage::history::{DAYS_KEPT, HOURS_KEPT};
 use crate::{
-    adoption, closing, commands, desired, messages, payments, quota, router_writes, sites, subscriptions,
-    usage,
+    adoption, closing, commands, desired, messages, payments, quota, releases, router_writes, sites,
+    subscriptions, usage,
 };
 
 /// How often expired subscriptions are shown as such. The line itself ends at its instant, at the site.
@@ -47,6 +47,8 @@ const RENEWALS_PERIOD: Duration = Duration::from_secs(60);
 const PROOF_PERIOD: Duration = Duration::from_secs(600);
 /// How often old records are forgotten, and certificates looked at.
 const TIDY_PERIOD: Duration = Duration::from_secs(3_600);
+/// How often it is looked whether the next wave of a rollout is due, or whether it has to stop.
+const ROLLOUT_PERIOD: Duration = Duration::from_secs(5);
 
 /// A site that has been silent for so long is offline: one and a half of the longest keep-alives, which is when the
 /// broker gives a connection up, and the period in which the front door notes whom it heard.
@@ -102,6 +104,7 @@ pub async fn run(controller: Controller, silence: Option<Duration>, stop: Stop) 
         every(REMINDERS_PERIOD, "reminders", stop.clone(), || remind(&controller, &stop)),
         every(TIDY_PERIOD, "tidy", stop.clone(), || tidy(&controller)),
         every(PROOF_PERIOD, "proof", stop.clone(), || prove(&controller)),
+        every(ROLLOUT_PERIOD, "rollout", stop.clone(), || step_rollout(&controller)),
     );
 }
 
@@ -282,6 +285,21 @@ async fn mark_silent(controller: &Controller, silence: Option<Duration>) -> Resu
     for site in silent {
         tracing::info!(site.id = %site, "a site fell silent");
         controller.live.tell(Hint::Site(site));
+    }
+    Ok(())
+}
+
+/// Has a rollout go on, or stop. The writer is asked for only while there is one.
+async fn step_rollout(controller: &Controller) -> Result<(), JobError> {
+    let newest = releases::store::newest_rollout(&mut *controller.database.read().await?).await?;
+    if !newest.is_some_and(|newest| newest.standing.is_open()) {
+        return Ok(());
+    }
+    let mut transaction = controller.database.write().await?;
+    let is_moved = releases::rollout::step(&mut transaction, &controller.ids, controller.clock.now()).await?;
+    transaction.commit().await?;
+    if is_moved {
+        controller.live.ring_outbox();
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ pub mod plain;
 pub mod plans;
 pub mod qr;
 pub mod quota;
+pub mod releases;
 pub mod router_writes;
 pub mod shutdown;
 pub mod sites;

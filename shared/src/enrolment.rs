@@ -184,6 +184,9 @@ pub struct Enrolled {
     /// Where it hears MQTT, in the same form, if not there. Releases before external brokers know nothing of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub brokers: Vec<String>,
+    /// Who may sign releases of the agent, as text. Heard once, when a device is enrolled; older releases know nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_key: Option<String>,
 }
 
 /// The answer to a request that came to nothing, with a status of 400 or more.
@@ -261,6 +264,7 @@ mod tests {
         assert!(read.brokers.is_empty());
         assert_eq!(serde_json::to_string(&read).unwrap(), old);
         read.brokers.push("mq.isp.example:8883".to_owned());
+        read.release_key = Some("tawikey1.A".to_owned());
         let written = serde_json::to_string(&read).unwrap();
         assert_eq!(serde_json::from_str::<Enrolled>(&written).unwrap(), read);
     }

@@ -25,6 +25,15 @@ const LEAST_BYTES: usize = 13;
 /// A record that was taken while the site was cut off and is told late.
 pub const FLAG_HISTORICAL: u8 = 0b0000_0001;
 
+/// The type that bytes claim to be, unread and unchecked: for counters.
+#[must_use]
+pub fn message_type(bytes: &[u8]) -> Option<u16> {
+    match bytes {
+        [ENVELOPE_VERSION, high, low, ..] => Some(u16::from_be_bytes([*high, *low])),
+        _ => None,
+    }
+}
+
 /// What stands around a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {

@@ -9,8 +9,8 @@ mod codes;
 mod messages;
 
 pub use codes::{
-    Access, CommandKind, CommandStatus, EventKind, FailureKind, Lane, LinePart, Restraint, RouterTrouble,
-    Service, WriteStatus,
+    Access, CommandKind, CommandStatus, EventKind, FailureKind, Lane, LinePart, ReleaseStanding, Restraint,
+    RouterTrouble, Service, WriteStatus,
 };
 pub use messages::*;
 
@@ -23,12 +23,14 @@ use crate::envelope::{self, EnvelopeError, Header};
 /// The oldest and newest contract that this release speaks; both ends use the lower of the two newest.
 pub const PROTOCOL_OLDEST: u16 = 1;
 /// See [`PROTOCOL_OLDEST`]. What came with which: 2 has [`WelcomeV1`] and [`UsageTotalsV1`], 3 has [`TellNowV1`],
-/// [`EventBatchV1`], [`CursorsV1`], [`LineReportV1`], [`SpreadV1`] and [`AnswerV1`].
+/// [`EventBatchV1`], [`CursorsV1`], [`LineReportV1`], [`SpreadV1`], [`AnswerV1`] and [`WantedReleaseV1`] with what belongs to it.
 pub const PROTOCOL_NEWEST: u16 = 3;
 /// From this protocol on running totals are told by short names.
 pub const PROTOCOL_SHORT_TOTALS: u16 = 2;
 /// From this protocol on events are told together, and whatever waits for that is told when head office asks.
 pub const PROTOCOL_TOGETHER: u16 = 3;
+/// From this protocol on agents know of releases.
+pub const PROTOCOL_RELEASES: u16 = 3;
 /// The most events of one message.
 pub const EVENTS_TOGETHER: usize = 64;
 
@@ -73,6 +75,13 @@ pub fn encode<B: Body>(body: &B, flags: u8, store_epoch: u32, seq: u64) -> Resul
     let bytes =
         postcard::to_stdvec(body).map_err(|source| WireError::Body { message_type: B::TYPE, source })?;
     Ok(envelope::seal(Header { message_type: B::TYPE, flags, store_epoch, seq }, &bytes)?)
+}
+
+/// Whether a message of this type brings a release, or speaks of one.
+#[must_use]
+pub fn is_of_release(message_type: u16) -> bool {
+    [WantedReleaseV1::TYPE, ReleasePartV1::TYPE, ReleasePartWantedV1::TYPE, ReleaseStandingV1::TYPE]
+        .contains(&message_type)
 }
 
 /// How many bytes an item takes within a message; `usize::MAX` for what cannot be written.
@@ -168,6 +177,10 @@ direction! {
         Line(LineReportV1),
         /// What a command asked to know.
         Answer(AnswerV1),
+        /// Part of a release is asked for.
+        PartWanted(ReleasePartWantedV1),
+        /// How the site stands with the release that is wanted.
+        Release(ReleaseStandingV1),
     }
 }
 
@@ -192,6 +205,10 @@ direction! {
         Cursors(CursorsV1),
         /// When to come back.
         Spread(SpreadV1),
+        /// Which release is wanted.
+        Wanted(WantedReleaseV1),
+        /// Part of its file.
+        Part(ReleasePartV1),
     }
 }
 

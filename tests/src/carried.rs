@@ -13,7 +13,7 @@ use tawi_agent::health::Status;
 use tawi_agent::link::{ByteCounters, Connection, Delivery, FromLink, INBOUND_WAITING};
 use tawi_agent::outbox::{Keeper, Opening, Outbox};
 use tawi_agent::reconcile::orders::Orders;
-use tawi_agent::site::{Ends, Question, Site, Tools};
+use tawi_agent::site::{Ends, Question, Site, Tools, UpgradeTools};
 use tawi_agent::usage::book::Quotas;
 use tawi_agent::usage::quota::QuotaBook;
 use tawi_shared::{Clock, IdSource, SiteId};
@@ -87,6 +87,13 @@ impl Heart {
         let tools = Tools {
             // Nothing is asked of the agent itself here.
             errands: mpsc::channel(1).0,
+            // And no release is.
+            upgrade: UpgradeTools {
+                errands: mpsc::channel(1).0,
+                prove_within: Duration::MAX,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                is_release: false,
+            },
             site: life.site.clone(),
             clock: time.clone(),
             contact: Contact::remembered(opening.marks.silence.unwrap_or_default()),
@@ -104,7 +111,10 @@ impl Heart {
         };
         let mut tasks = JoinSet::new();
         let ends = Ends { inbound, reports: report_receiver, questions: question_receiver, stop: stopped };
-        tasks.spawn(Site::new(tools, opening).run(ends));
+        let heart = Site::new(tools, opening);
+        tasks.spawn(async move {
+            heart.run(ends).await;
+        });
         let site = life.site.clone();
         Self {
             outbox,

@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tawi_shared::release::Sha256;
 
 use super::ConfigError;
+use crate::upgrade::launch;
 
 /// The largest settings or secret file that is read, in bytes. Ours are a few hundred lines.
 const FILE_BYTES: u64 = 1024 * 1024;
@@ -57,6 +59,10 @@ pub struct Environment {
     /// Whether somebody has said how the C library's allocator works: `MALLOC_ARENA_MAX` (`man mallopt`) or
     /// `GLIBC_TUNABLES` is set.
     pub is_allocator_set: bool,
+    /// Which release this program is, by its hash, where what is installed started it as one (`upgrade::launch`).
+    pub release: Option<Sha256>,
+    /// And where what is installed is.
+    pub installed: Option<PathBuf>,
     /// Who is at the shell: `SUDO_USER`, or else `USER`. Head office writes it into its audit log.
     pub shell_user: String,
 }
@@ -79,6 +85,8 @@ impl Environment {
             is_allocator_set: ["MALLOC_ARENA_MAX", "GLIBC_TUNABLES"]
                 .iter()
                 .any(|name| std::env::var_os(name).is_some()),
+            release: std::env::var(launch::RELEASE).ok().and_then(|text| Sha256::parse(&text)),
+            installed: directory(launch::INSTALLED).filter(|path| path.is_absolute()),
             shell_user: ["SUDO_USER", "USER"]
                 .iter()
                 .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tawi_shared::SiteId;
+use tawi_shared::release::ReleaseKey;
 
 use super::{ConfigError, Environment, files};
 
@@ -43,6 +44,8 @@ pub struct Identity {
     pub addresses: Vec<String>,
     /// Where it hears MQTT, in the same form, if not there.
     pub brokers: Vec<String>,
+    /// Who may sign releases of the agent, as head office said when this device was enrolled.
+    pub release_key: Option<ReleaseKey>,
     /// Where its files are.
     pub directory: PathBuf,
 }
@@ -55,6 +58,8 @@ struct RawIdentity {
     addresses: Vec<String>,
     #[serde(default)]
     brokers: Vec<String>,
+    #[serde(default)]
+    release_key: Option<String>,
 }
 
 impl Identity {
@@ -78,7 +83,10 @@ impl Identity {
                     "ask head office for a ticket, and enrol anew: tawi-agent enrol",
                 )
             })?;
-            return Ok(Some(Self { site, addresses: raw.addresses, brokers: raw.brokers, directory }));
+            // One that is none is as if there were none: the agent then says which line to write.
+            let release_key = raw.release_key.as_deref().and_then(ReleaseKey::parse);
+            let (addresses, brokers) = (raw.addresses, raw.brokers);
+            return Ok(Some(Self { site, addresses, brokers, release_key, directory }));
         }
         Ok(None)
     }

@@ -22,6 +22,8 @@ pub(super) struct RawConfig {
     pub(super) enforce: RawEnforce,
     #[serde(default)]
     pub(super) log: RawLog,
+    #[serde(default)]
+    pub(super) upgrade: RawUpgrade,
 }
 
 /// `routers.toml`.
@@ -118,6 +120,19 @@ pub(super) struct RawLog {
 impl Default for RawLog {
     fn default() -> Self {
         Self { level: "info".to_owned() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawUpgrade {
+    pub(super) enabled: bool,
+    pub(super) release_keys: Option<Vec<String>>,
+}
+
+impl Default for RawUpgrade {
+    fn default() -> Self {
+        Self { enabled: true, release_keys: None }
     }
 }
 

@@ -94,6 +94,7 @@ fn what_the_settings_leave_out_comes_from_the_identity_and_what_they_name_wins()
     assert_eq!(addresses, ["isp.example:8883", "[2001:db8::1]:443"]);
     assert_eq!(config.controller.ca_file, state.join("identity/ca.pem"));
     assert!(config.is_enrolled());
+    assert!(config.upgrade.is_enabled && config.upgrade.keys.is_empty());
 
     let config =
         load("site = \"thika-02\"\n[controller]\naddresses = [\"other.example\"]\nkeep_alive_seconds = 60")
@@ -151,6 +152,8 @@ fn the_packaged_examples_state_the_defaults() {
         (load(&uncommented).unwrap(), load(&format!("{LEAST}{}", of_packaged("[enforce]"))).unwrap());
     assert_eq!(all.enforce, least.enforce);
     assert_eq!(all.log_level, least.log_level);
+    assert_eq!(all.upgrade.is_enabled, least.upgrade.is_enabled);
+    assert_eq!((all.upgrade.keys.len(), least.upgrade.keys.len()), (1, 0));
     assert_eq!(all.state_directory, least.state_directory);
     assert_eq!(
         (all.controller.keep_alive, least.controller.keep_alive),
@@ -176,7 +179,7 @@ fn of_packaged(table: &str) -> &'static str {
 #[test]
 fn every_key_is_explained_in_the_packaged_file() {
     // The words that the reader would accept, from its own message about an unknown key.
-    for table in ["", "[controller]\n", "[enforce]\n", "[log]\n", "[[router]]\n"] {
+    for table in ["", "[controller]\n", "[enforce]\n", "[log]\n", "[upgrade]\n", "[[router]]\n"] {
         let text = if table == "[controller]\n" { String::new() } else { LEAST.to_owned() };
         let text = if table.is_empty() {
             format!("no_such_key = 1\n{LEAST}")
@@ -253,6 +256,11 @@ fn every_refusal_names_its_key_and_a_cure() {
     check(&format!("{LEAST}server_name = \"a b\""), "controller.server_name");
     check(&format!("{LEAST}[enforce]\nguard_percent = 101"), "enforce.guard_percent");
     check(&format!("{LEAST}[log]\nlevel = \"loud\""), "log.level");
+    check(&format!("{LEAST}[upgrade]\nrelease_keys = [\"tawikey1.x\"]"), "upgrade.release_keys");
+    check(
+        &format!("{LEAST}[upgrade]\nrelease_keys = [\"a\", \"a\", \"a\", \"a\", \"a\"]"),
+        "upgrade.release_keys",
+    );
     check(&format!("{LEAST}typo = 1"), "typo");
     check(
         &with_router("address = \"10.0.0.1\"\npassword_file = \"core.password\""),
@@ -340,4 +348,27 @@ fn a_proxy_is_named_without_its_password() {
     refused("proxy = \"socks5://proxy.example:1080\"", "CONNECT");
     refused("proxy = \"proxy.example\"\nproxy_credentials_file = \"no.credentials\"", "user:password");
     refused("proxy_credentials_file = \"proxy.credentials\"", "controller.proxy");
+}
+
+#[test]
+fn who_may_sign_releases_is_said_by_the_settings_or_by_enrolment_and_the_settings_win() {
+    let key = |seed| tawi_shared::release::SigningKey::from_seed(&[seed; 32]).unwrap().public();
+    let directory = Directory::new();
+    let state = enrolled(&directory, "nyeri-01", "[\"isp.example:8883\"]");
+    let path = state.join("identity/identity.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let load = |named: &str, more: &str| {
+        fs::write(&path, format!("{text}{named}")).unwrap();
+        let settings = format!("state_directory = \"{}\"\n{more}", state.display());
+        let config =
+            Config::load(&directory.put("agent.toml", &settings, 0o644), &Environment::default()).unwrap();
+        config.upgrade.keys
+    };
+    let named = format!("release_key = \"{}\"\n", key(1).to_text());
+    let own = format!("[upgrade]\nrelease_keys = [\"{}\", \"{}\"]\n", key(2).to_text(), key(3).to_text());
+    assert_eq!(load("", ""), []);
+    assert_eq!(load(&named, ""), [key(1)]);
+    assert_eq!(load(&named, &own), [key(2), key(3)]);
+    assert_eq!(load(&named, "[upgrade]\nrelease_keys = []\n"), [], "nobody is somebody's choice");
+    assert_eq!(load("release_key = \"nonsense\"\n", ""), []);
 }

@@ -12,6 +12,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tawi_shared::enrolment::Enrolled;
+use tawi_shared::release::ReleaseKey;
 use tawi_shared::{SiteId, UnixMillis};
 use thiserror::Error;
 
@@ -43,6 +44,8 @@ pub struct Issued {
     pub addresses: Vec<String>,
     /// Where it hears MQTT, if not there.
     pub brokers: Vec<String>,
+    /// Who may sign releases of the agent; one that is none is as if there were none.
+    pub release_key: Option<ReleaseKey>,
     /// The first moment at which the certificate is good.
     pub not_before: UnixMillis,
     /// The last one.
@@ -110,6 +113,7 @@ pub fn judge(answer: &Enrolled, expected: &Expected<'_>) -> Result<Issued, BadAn
         authority: answer.authority.clone(),
         addresses: addresses_of(answer, expected)?,
         brokers: checked(&answer.brokers)?,
+        release_key: answer.release_key.as_deref().and_then(ReleaseKey::parse),
         not_before: read.not_before,
         not_after: read.not_after,
     })

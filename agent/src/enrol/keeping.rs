@@ -259,9 +259,13 @@ fn settings_of(next: &Next<'_>) -> String {
         [] => String::new(),
         brokers => format!("brokers = [{}]\n", listed(brokers)),
     };
+    let release_key = match &next.issued.release_key {
+        None => String::new(),
+        Some(key) => format!("release_key = \"{}\"\n", key.to_text()),
+    };
     format!(
         "# Written when this device was enrolled or its certificate renewed; what agent.toml names wins over it.\n\
-         site = \"{}\"\naddresses = [{}]\n{brokers}",
+         site = \"{}\"\naddresses = [{}]\n{brokers}{release_key}",
         next.site,
         listed(&next.issued.addresses),
     )
@@ -357,9 +361,15 @@ mod tests {
             authority: format!("authority {word}"),
             addresses: vec![format!("{word}.example:8883"), "[2001:db8::1]:443".to_owned()],
             brokers: vec![format!("mq.{word}.example:8883")],
+            release_key: Some(key_of(word)),
             not_before: UnixMillis(0),
             not_after: UnixMillis(1),
         }
+    }
+
+    fn key_of(word: &str) -> tawi_shared::release::ReleaseKey {
+        let seed = [u8::try_from(word.len()).unwrap(); 32];
+        tawi_shared::release::SigningKey::from_seed(&seed).unwrap().public()
     }
 
     fn keep(place: &Place, word: &str, key: &AgentKey, way: Way, fails_at: usize) -> Result<(), KeepError> {

@@ -252,7 +252,10 @@ async fn renew(
                     authority,
                     addresses: &identity.addresses,
                 };
-                let issued = judge(&answer, &expected).map_err(EnrolError::from)?;
+                // Who may sign releases is said once, when a person enrols the device: a head office that was broken into must
+                // not bring a key of its own with the next certificate.
+                let mut issued = judge(&answer, &expected).map_err(EnrolError::from)?;
+                issued.release_key.clone_from(&identity.release_key);
                 place.keep(&Next { site: &identity.site, key: &key, issued: &issued })?;
                 return Ok(issued);
             }

@@ -15,10 +15,17 @@
 
 use std::time::Duration;
 
+use tawi_shared::release::PART_BYTES;
+
 /// What tells a record besides its bytes: its topic, the packets of MQTT, a record of TLS, segments and the cursor that answers.
 const AROUND_A_RECORD: u64 = 320;
 /// The largest record that is told, with what is around it: of it nothing is forgiven, however small the purse is.
 const RECORD_BYTES: i64 = 5_000;
+/// What asks for a part of a release and brings it besides its bytes: both messages, each with what is around a record, and the
+/// headers of a dozen segments.
+const AROUND_A_PART: u64 = 1_400;
+/// The least that is asked for: less would be around more than in it.
+const PART_LEAST: u64 = 512;
 /// One part in so many of the hour's bytes may be told at once.
 const PURSE_SHARE: u64 = 5;
 const HOUR_MS: u64 = 3_600_000;
@@ -91,6 +98,27 @@ impl Budget {
     /// A record of so many bytes is told.
     pub fn told(&mut self, bytes: u64) {
         self.charge(bytes.saturating_add(AROUND_A_RECORD));
+    }
+
+    /// How large a part of a release may be that is asked for now. It may be as large as half of the purse, and waits until that
+    /// leaves something in it: what is fresh never waits for a release.
+    pub fn part(&mut self, now: Duration) -> Option<u32> {
+        if self.hourly == 0 {
+            return Some(PART_BYTES);
+        }
+        self.fill(now);
+        let half = u64::try_from(self.purse() / 2).unwrap_or(0);
+        let part = half.clamp(PART_LEAST, PART_BYTES.into());
+        let cost = part.saturating_add(AROUND_A_PART);
+        // A purse that is smaller than that has to be nearly full.
+        let needed = cost.min(u64::try_from(self.purse() / 4 * 3).unwrap_or(0));
+        let is_there = u64::try_from(self.left).is_ok_and(|left| left >= needed);
+        is_there.then(|| u32::try_from(part).unwrap_or(PART_BYTES))
+    }
+
+    /// A part of so many bytes is asked for.
+    pub fn asked_part(&mut self, bytes: u32) {
+        self.charge(u64::from(bytes).saturating_add(AROUND_A_PART));
     }
 
     /// Fresh totals were told, or there were none.
@@ -213,6 +241,34 @@ mod tests {
         assert_eq!(budget.allowance(at(0)).backlog_bytes, 7_000);
         budget.settle(3_500, true);
         assert_eq!(budget.allowance(at(0)).backlog_bytes, 6_500);
+    }
+
+    #[test]
+    fn a_release_is_paced_by_the_hour_and_leaves_what_is_fresh_its_turn() {
+        for hourly in [10_000_u64, 100_000, 1_000_000] {
+            let (mut budget, mut now, mut asked) = (Budget::new(hourly), Duration::ZERO, Vec::new());
+            while now < Duration::from_secs(6 * 3_600) {
+                if let Some(part) = budget.part(now) {
+                    budget.asked_part(part);
+                    asked.push((now, u64::from(part)));
+                }
+                now += Duration::from_secs(1);
+                // A purse that is smaller than what a part costs owes for some minutes.
+                assert!(hourly == 10_000 || budget.allowance(now).fresh, "{hourly} after {now:?}");
+            }
+            let (total, cost) = asked
+                .iter()
+                .fold((0, 0), |(total, cost), (_, part)| (total + part, cost + part + AROUND_A_PART));
+            assert!(
+                cost <= hourly * 6 && total > 0,
+                "{total} of a release, {cost} in all, at {hourly} an hour for six"
+            );
+            println!("{hourly} bytes an hour bring {} of a release in an hour", total / 6);
+        }
+        assert_eq!(Budget::new(0).part(at(0)), Some(PART_BYTES));
+        let mut poor = Budget::new(100_000);
+        poor.settle(1_000_000, false);
+        assert_eq!(poor.part(at(1)), None, "what cannot wait is paid first");
     }
 
     proptest! {

@@ -6,8 +6,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tawi_shared::envelope;
 use tawi_shared::topics::{Down, Up};
-use tawi_shared::wire::LinePart;
+use tawi_shared::wire::{LinePart, is_of_release};
 
 use super::ledger::{ByPart, PARTS};
 
@@ -92,9 +93,10 @@ impl ByteCounters {
     }
 
     /// Something is said.
-    pub(super) fn said(&self, what: Up, bytes: usize) {
+    pub(super) fn said(&self, what: Up, message: &[u8], bytes: usize) {
         self.up.said(
             match what {
+                _ if is_of_upgrade(message) => LinePart::Upgrade,
                 Up::Hello | Up::Ack | Up::Bye => LinePart::Talk,
                 Up::Usage => LinePart::Usage,
                 Up::Event => LinePart::Events,
@@ -105,9 +107,10 @@ impl ByteCounters {
     }
 
     /// Something was heard; `None` where nobody knows the topic.
-    pub(super) fn heard(&self, what: Option<Down>, bytes: usize) {
+    pub(super) fn heard(&self, what: Option<Down>, message: &[u8], bytes: usize) {
         self.down.said(
             match what {
+                _ if is_of_upgrade(message) => LinePart::Upgrade,
                 Some(Down::State | Down::Command) => LinePart::State,
                 Some(Down::Ack) | None => LinePart::Talk,
             },
@@ -142,12 +145,19 @@ impl Way {
     }
 }
 
+/// Topics are few, so that access rules of brokers stay as they are: what a release costs is told by its messages.
+fn is_of_upgrade(message: &[u8]) -> bool {
+    envelope::message_type(message).is_some_and(is_of_release)
+}
+
 fn index(part: LinePart) -> usize {
     LinePart::ALL.iter().position(|one| *one == part).unwrap_or(PARTS)
 }
 
 #[cfg(test)]
 mod tests {
+    use tawi_shared::wire::{ReleasePartV1, encode};
+
     use super::*;
 
     #[test]
@@ -156,9 +166,9 @@ mod tests {
         counters.connected();
         counters.sent(2_000);
         counters.received(500);
-        counters.said(Up::Usage, 1_200);
-        counters.said(Up::Bye, 100);
-        counters.heard(Some(Down::State), 300);
+        counters.said(Up::Usage, &[], 1_200);
+        counters.said(Up::Bye, &[], 100);
+        counters.heard(Some(Down::State), &[], 300);
         assert_eq!(counters.totals(), (2_000, 500));
         let (up, down) = (2_000 + 52 * (3 + 4), 500 + 52 * (3 + 3));
         assert_eq!(counters.carried(), up + down);
@@ -166,5 +176,8 @@ mod tests {
         assert_eq!(parts[index(LinePart::Link)], (up - 1_300, down - 300));
         assert_eq!((parts[index(LinePart::Usage)], parts[index(LinePart::State)]), ((1_200, 0), (0, 300)));
         assert_eq!(parts[index(LinePart::Talk)], (100, 0));
+        let part = ReleasePartV1 { file_sha256: [0; 32], offset: 0, bytes: vec![1; 50] };
+        counters.heard(Some(Down::Command), &encode(&part, 0, 0, 0).unwrap(), 70);
+        assert_eq!(counters.by_part()[index(LinePart::Upgrade)], (0, 70));
     }
 }

@@ -113,7 +113,7 @@ impl Connection {
 
     fn publish(&self, up: Up, qos: QoS, bytes: Vec<u8>) -> Result<(), Lost> {
         let topic = up.topic(&self.site);
-        self.counters.said(up, bytes.len().saturating_add(topic.len()));
+        self.counters.said(up, &bytes, bytes.len().saturating_add(topic.len()));
         self.client.try_publish(topic, qos, false, bytes).map_err(|_| Lost)
     }
 
@@ -382,7 +382,8 @@ impl Polling {
 
     fn deliver(&self, publish: Publish) -> Result<(), String> {
         let what = parse_down(&publish.topic).map(|(_, what)| what);
-        self.counters.heard(what, publish.payload.len().saturating_add(publish.topic.len()));
+        let bytes = publish.payload.len().saturating_add(publish.topic.len());
+        self.counters.heard(what, &publish.payload, bytes);
         let bytes = u64::try_from(publish.payload.len()).unwrap_or(u64::MAX);
         let share = Share::take(&self.waiting, bytes).ok_or_else(|| OVERRUN.to_owned())?;
         let delivery = Delivery { publish, _share: share };

@@ -8,6 +8,7 @@ use tawi_shared::wire::SessionUsageV1;
 
 use super::framing::{BadRecord, unframe};
 use super::records::StoredSession;
+use crate::link::ledger::{KeptLine, LineMonth};
 use crate::usage::counted::Mark;
 use crate::usage::logout::LineDigest;
 
@@ -64,4 +65,34 @@ impl<M: Into<Mark>> From<Session1<M>> for StoredSession {
 pub(super) fn session(key: &[u8], bytes: &[u8]) -> Result<StoredSession, BadRecord> {
     let with_totals = unframe::<Session1<Mark1WithTotals>>(key, 1, bytes).map(StoredSession::from);
     with_totals.or_else(|_| unframe::<Session1<Mark1>>(key, 1, bytes).map(StoredSession::from))
+}
+
+/// What the line carried in a month, before upgrades were a part of it.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct Month1 {
+    pub(super) month: u32,
+    pub(super) parts: [(u64, u64); 6],
+}
+
+/// [`KeptLine`] of such months.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct Line1 {
+    pub(super) running: Month1,
+    pub(super) before: Month1,
+}
+
+impl From<Month1> for LineMonth {
+    fn from(former: Month1) -> Self {
+        let mut month = Self { month: former.month, ..Self::default() };
+        month.parts.iter_mut().zip(former.parts).for_each(|(part, carried)| *part = carried);
+        month
+    }
+}
+
+impl From<Line1> for KeptLine {
+    fn from(former: Line1) -> Self {
+        Self { running: former.running.into(), before: former.before.into() }
+    }
 }

@@ -65,7 +65,7 @@ use ledger::Ledger;
 use memory::RouterMemory;
 use pace::Pace;
 use profile_kicks::ProfileKicks;
-pub use settings::{Backoff, GuardRelease, Rebuild, Recheck, RouterSettings, Timings};
+pub use settings::{Backoff, GuardRelease, Rebuild, Recheck, RouterSettings, Timings, WriteGate};
 
 /// Starts the reconciler of one router, and with it the counting of usage there. It ends when the state's sender or
 /// the receiver of the reports is gone; aborting it is safe at any point, because every write is made such that a

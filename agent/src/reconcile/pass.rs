@@ -165,6 +165,7 @@ impl Reconciler {
             let mut applied = {
                 let judge = |actual: &Actual| self.unkept(basis, &lines, &strays, actual);
                 let read_back = ReadBack { needed: &needed, judge: &judge };
+                let _writing = self.settings.writing.read().await;
                 Box::pin(apply(client, &planned, &self.settings.profile_template, &read_back)).await?
             };
             self.pace.worked(applied.written, self.origin.elapsed());

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use routeros_api::Options;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, RwLock};
 
 use crate::contact::Contact;
 use crate::desired::DesiredState;
@@ -28,6 +28,9 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Listens on one connection: one for each menu with rows of lines, and those of usage beside them.
 const LISTENS: usize = 16;
+
+/// Held, shared, while anything is written to a router. Whoever takes it alone knows that no write is under way.
+pub type WriteGate = Arc<RwLock<()>>;
 
 /// One router of the site.
 #[derive(Clone, Debug)]
@@ -77,6 +80,8 @@ pub struct RouterSettings {
     pub looked_at: Arc<DesiredState>,
     /// What lines moved in the running period of their quota: one book for the whole site.
     pub quotas: Quotas,
+    /// Held while anything is written.
+    pub writing: WriteGate,
 }
 
 impl RouterSettings {
@@ -107,6 +112,7 @@ impl RouterSettings {
             made_rows: MadeRows::default(),
             looked_at: Arc::default(),
             quotas: Quotas::default(),
+            writing: WriteGate::default(),
         }
     }
 }

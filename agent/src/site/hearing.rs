@@ -66,6 +66,14 @@ impl Site {
                 self.speak(welcome.protocol.clamp(PROTOCOL_OLDEST, PROTOCOL_NEWEST)).await;
                 self.acknowledge(&delivery);
             }
+            Ok((_, DownMessage::Wanted(wanted))) => {
+                self.take_wanted(wanted);
+                self.acknowledge(&delivery);
+            }
+            Ok((_, DownMessage::Part(part))) => {
+                self.take_part(part);
+                self.acknowledge(&delivery);
+            }
             Err(error) => {
                 // Bad bytes stay bad: they are counted, and what comes after them is not held up.
                 self.messages_refused = self.messages_refused.saturating_add(1);

@@ -40,6 +40,16 @@ impl Line {
         self.budget.told(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
+    /// How large a part of a release may be that is asked for now; `None`: none may be.
+    pub(super) fn part(&mut self, now: Duration) -> Option<u32> {
+        self.budget.part(now)
+    }
+
+    /// A part of so many bytes is asked for.
+    pub(super) fn asked_part(&mut self, bytes: u32) {
+        self.budget.asked_part(bytes);
+    }
+
     /// So much was allowed, and all of it that there was is told.
     pub(super) fn allowed(&mut self, allowance: Allowance, was_asked: (bool, bool), now: Duration) {
         let (fresh, backlog) = was_asked;
@@ -124,7 +134,7 @@ impl Site {
     pub(super) fn watch_line(&mut self) {
         let reading = self.tools.clock.reading();
         let is_sure = reading.is_trusted && reading.leap_in_doubt.is_none();
-        let is_idle = self.talk.as_ref().is_none_or(Talk::is_idle);
+        let is_idle = self.talk.as_ref().is_none_or(Talk::is_idle) && !self.upgrade.is_asking();
         self.line.settle(&self.tools.bytes, reading.now, (is_sure, is_idle));
         let now = self.started.elapsed();
         if !self.talk.as_ref().is_some_and(Talk::takes_line_reports) || !self.line.is_due(now) {

@@ -23,6 +23,7 @@ mod standing;
 mod talk;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -55,6 +56,8 @@ use clock::ClockWatch;
 use line::Line;
 use orders::Desk;
 use talk::Talk;
+use upgrade::Upgrade;
+pub use upgrade::UpgradeTools;
 
 /// What is taken in one go at most, of messages and of reports: more would let the other side wait.
 const TAKEN_AT_ONCE: usize = 64;
@@ -125,6 +128,17 @@ pub struct Tools {
     pub memories: BTreeMap<String, FoundMemory>,
     /// Where what is asked of the agent itself is done.
     pub errands: mpsc::Sender<Asked>,
+    /// What releases are worked on with.
+    pub upgrade: UpgradeTools,
+}
+
+/// Why the agent stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was asked to.
+    Asked,
+    /// Another release is to run in its place.
+    Switch,
 }
 
 /// When something was last done.
@@ -165,6 +179,7 @@ pub struct Site {
     messages_refused: u64,
     chores: Chores,
     clock_watch: ClockWatch,
+    upgrade: Upgrade,
 }
 
 impl Site {
@@ -195,12 +210,13 @@ impl Site {
             messages_refused: 0,
             chores: Chores { store: now, log: now, maintain: now },
             clock_watch: ClockWatch::default(),
+            upgrade: Upgrade::default(),
             tools,
         }
     }
 
-    /// Works until it is asked to stop; then says bye and makes everything durable.
-    pub async fn run(mut self, mut ends: Ends) {
+    /// Works until it is asked to stop or another release is to run; then says bye and makes everything durable.
+    pub async fn run(mut self, mut ends: Ends) -> Ending {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut has_reports = true;
@@ -232,8 +248,13 @@ impl Site {
                 },
                 Some(question) = ends.questions.recv() => self.answer(question).await,
             }
+            if self.upgrade.is_switch() {
+                self.stop().await;
+                return Ending::Switch;
+            }
         }
         self.stop().await;
+        Ending::Asked
     }
 
     async fn answer(&mut self, question: Question) {
@@ -283,6 +304,7 @@ impl Site {
                     self.store_state(&mut deliveries).await;
                     info!(controller.address = %connection.address, "connected to head office");
                     self.talk = Some(Talk::new(connection));
+                    self.upgrade.begin_again();
                     self.speak(PROTOCOL_OLDEST).await;
                     self.say_hello();
                 }
@@ -393,6 +415,7 @@ impl Site {
                 Report::Event(event) => reported.events.push(event),
                 Report::Held { router, held } => self.take_held(router, &held),
                 Report::Answer { id, text, is_whole } => self.take_answer(id, text, is_whole),
+                Report::Upgrade(news) => self.take_upgrade(news),
                 Report::Ordered { router, id, done } => {
                     is_order_done = true;
                     self.take_done(&router, &id, done).await;
@@ -493,6 +516,7 @@ impl Site {
         }
         self.work_at_desk().await;
         self.watch_line();
+        self.watch_upgrade();
         self.tell_what_is_due().await;
         if self.chores.store.elapsed() >= STORE_EVERY {
             self.chores.store = Instant::now();
@@ -576,6 +600,7 @@ impl Site {
             state_hash: self.stored.hash.to_bytes(),
             reading: self.tools.clock.reading(),
             routers: self.progress.statuses(),
+            version: self.tools.upgrade.version.clone(),
         };
         self.with_talk(|talk| talk.hello(hello));
         self.drop_lost();

@@ -54,7 +54,8 @@ impl Site {
         // Instants are counted back from now: the clock may have turned since.
         let up = self.started.elapsed();
         let mut status = Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: self.tools.upgrade.version.clone(),
+            upgrade: self.upgrade_status(),
             site: self.tools.site.to_string(),
             started_at_ms: reading.now.minus(up).0,
             controller: ControllerStatus {

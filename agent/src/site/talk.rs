@@ -10,8 +10,9 @@ use tawi_shared::envelope::{FLAG_HISTORICAL, Header};
 use tawi_shared::topics::Up;
 use tawi_shared::wire::{
     AnswerV1, BatchedEventV1, Body, CommandResultV1, EVENTS_TOGETHER, EventBatchV1, ForeignRowsV1,
-    HeldPlanV1, HelloV1, Lane, LineReportV1, PROTOCOL_NEWEST, PROTOCOL_OLDEST, PROTOCOL_TOGETHER,
-    RouterStatusV1, SpreadV1, StoredV1, UpMessage, encode,
+    HeldPlanV1, HelloV1, Lane, LineReportV1, PROTOCOL_NEWEST, PROTOCOL_OLDEST, PROTOCOL_RELEASES,
+    PROTOCOL_TOGETHER, ReleasePartWantedV1, ReleaseStandingV1, RouterStatusV1, SpreadV1, StoredV1, UpMessage,
+    encode,
 };
 use tokio::time::Instant;
 use tracing::{debug, error};
@@ -34,6 +35,7 @@ pub(super) struct Hello {
     pub(super) state_hash: [u8; 16],
     pub(super) reading: Reading,
     pub(super) routers: Vec<RouterStatusV1>,
+    pub(super) version: String,
 }
 
 /// One connection.
@@ -138,7 +140,7 @@ impl Talk {
             state_hash: hello.state_hash,
             clock_ms: hello.reading.now.0,
             is_clock_trusted: hello.reading.is_trusted,
-            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            agent_version: hello.version,
             routers: hello.routers,
         };
         self.store_epoch = hello.store_epoch;
@@ -219,6 +221,29 @@ impl Talk {
     /// Whether head office has answered, and knows what a report of the line is.
     pub(super) fn takes_line_reports(&self) -> bool {
         self.is_answered() && self.protocol >= PROTOCOL_TOGETHER
+    }
+
+    /// Whether head office has answered, and knows of releases.
+    pub(super) fn takes_releases(&self) -> bool {
+        self.is_answered() && self.protocol >= PROTOCOL_RELEASES
+    }
+
+    /// Whether nothing waits to be told and nothing is on its way.
+    pub(super) fn is_quiet(&self) -> bool {
+        !(self.is_lost || self.events_wait || self.usage_waits || self.log_waits) && self.is_idle()
+    }
+
+    /// Says how the site stands with the release that is wanted.
+    pub(super) fn standing(&mut self, standing: &ReleaseStandingV1) {
+        self.say(Up::Ack, standing);
+    }
+
+    /// Asks for part of a release: whoever misses it asks again.
+    pub(super) fn part_wanted(&mut self, wanted: &ReleasePartWantedV1) {
+        // Three numbers and a hash always fit an envelope.
+        if let Ok(bytes) = encode(wanted, 0, self.store_epoch, 0) {
+            self.is_lost |= self.connection.say_lightly(Up::Ack, bytes).is_err();
+        }
     }
 
     /// Says what the line carried.

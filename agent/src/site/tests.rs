@@ -83,6 +83,12 @@ async fn site_at(directory: &Directory, hands: Clock) -> (Site, watch::Receiver<
         orders: BTreeMap::new(),
         memories: BTreeMap::from([("core".to_owned(), FoundMemory::default())]),
         errands: mpsc::channel(1).0,
+        upgrade: UpgradeTools {
+            errands: mpsc::channel(1).0,
+            prove_within: Duration::MAX,
+            version: "0.1.0".to_owned(),
+            is_release: false,
+        },
     };
     (Site::new(tools, &opening), state)
 }

@@ -437,6 +437,7 @@ impl Door {
         };
         let validity = state.validity;
         let mut answer = Enrolled {
+            release_key: None,
             site: SiteId::parse(&site).unwrap(),
             certificate,
             authority: self.authority.pem.clone(),

@@ -1,5 +1,10 @@
 //! The agent of these tests, whole but for its routers, and what head office says to it.
 
+use tawi_agent::site::UpgradeTools;
+use tawi_agent::upgrade::books::Books;
+use tawi_agent::upgrade::shelf::Shelf;
+use tawi_agent::upgrade::{Build, worker};
+
 use super::*;
 
 /// An agent whose routers are played by the test.
@@ -69,8 +74,16 @@ impl Agent {
             reports: reports.clone(),
             turn: Arc::default(),
         };
+        let (upgrade_errands, upgrade_asked) = mpsc::channel(tawi_agent::upgrade::ERRANDS_WAITING);
+        let build = Build::this();
         let tools = Tools {
             errands,
+            upgrade: UpgradeTools {
+                errands: upgrade_errands,
+                prove_within: build.prove_within,
+                version: build.mark.version.to_string(),
+                is_release: false,
+            },
             contact: Contact::default(),
             log: tawi_agent::api_log::ApiLog::default(),
             quotas: quotas.clone(),
@@ -94,12 +107,13 @@ impl Agent {
         };
         let line = dialer.line();
         let mut tasks = JoinSet::new();
-        tasks.spawn(site.run(Ends {
-            inbound,
-            reports: report_receiver,
-            questions: question_receiver,
-            stop: stopped,
-        }));
+        let ends = Ends { inbound, reports: report_receiver, questions: question_receiver, stop: stopped };
+        tasks.spawn(async move {
+            site.run(ends).await;
+        });
+        let (shelf, upgrade) = (Shelf::of(&config.state_directory), config.upgrade.clone());
+        let open = move || Books::open(shelf, upgrade, build, None);
+        tasks.spawn(worker::run(open, Clock::system(), upgrade_asked, reports.clone()));
         tasks.spawn(remote::run(hands, asked));
         // From a seed: which wait follows which is the same each time.
         tasks.spawn(link::run(settings, dialer, outbox.clone(), IdSource::seeded(1), link_sender));

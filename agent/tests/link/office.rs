@@ -191,6 +191,7 @@ impl Office {
                 guard_lines: 10,
             },
             log_level: tracing::level_filters::LevelFilter::DEBUG,
+            upgrade: tawi_agent::upgrade::UpgradeConfig::default(),
         }
     }
 

@@ -24,6 +24,8 @@ pub enum Actor {
     CommandLine(String),
     /// Somebody at the device of a site, as far as the device says.
     Site(SiteId),
+    /// A rollout of a release that goes on, or stops, by itself.
+    Rollout(u64),
     /// Somebody at the pay page, who need not be the customer: nobody signs in there.
     Customer,
     /// Somebody at the pay page who had the receipt number of a payment and the phone that paid.
@@ -31,13 +33,14 @@ pub enum Actor {
 }
 
 impl fmt::Display for Actor {
-    /// `staff:owner`, `token:billing`, `cli:root`, `site:nyeri-01`, `customer:pay page`, `customer:claim at the pay page`.
+    /// `staff:owner`, `token:billing`, `cli:root`, `site:nyeri-01`, `rollout:3`, `customer:pay page`, `customer:claim at the pay page`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Staff(login) => write!(f, "staff:{login}"),
             Self::Token(name) => write!(f, "token:{name}"),
             Self::CommandLine(user) => write!(f, "cli:{user}"),
             Self::Site(site) => write!(f, "site:{site}"),
+            Self::Rollout(number) => write!(f, "rollout:{number}"),
             Self::Customer => f.write_str("customer:pay page"),
             Self::Claimant => f.write_str("customer:claim at the pay page"),
         }
@@ -61,6 +64,28 @@ pub enum Action {
     SiteCertificateRenewed,
     /// A site was shut out.
     SiteRevoked,
+    /// A release of the agent was added.
+    ReleaseAdded,
+    /// It was removed.
+    ReleaseRemoved,
+    /// A version goes out to sites.
+    RolloutStarted,
+    /// No further wave begins.
+    RolloutPaused,
+    /// They do again.
+    RolloutResumed,
+    /// It ended before its end.
+    RolloutStopped,
+    /// The next wave began.
+    WaveBegan,
+    /// Every site runs it.
+    RolloutDone,
+    /// A site runs a release that proved itself.
+    SiteUpgraded,
+    /// A site went back to the release before.
+    SiteRolledBack,
+    /// A site does not take a release.
+    SiteRefusedRelease,
     /// A router was added.
     RouterAdded,
     /// A member of staff was added.
@@ -195,6 +220,17 @@ impl Action {
             Self::PaymentSplit => "payment.split",
             Self::PaymentUndone => "payment.undone",
             Self::RefundAsked => "refund.asked",
+            Self::ReleaseAdded => "release.added",
+            Self::ReleaseRemoved => "release.removed",
+            Self::RolloutStarted => "rollout.started",
+            Self::RolloutPaused => "rollout.paused",
+            Self::RolloutResumed => "rollout.resumed",
+            Self::RolloutStopped => "rollout.stopped",
+            Self::WaveBegan => "rollout.wave_began",
+            Self::RolloutDone => "rollout.done",
+            Self::SiteUpgraded => "site.upgraded",
+            Self::SiteRolledBack => "site.rolled_back",
+            Self::SiteRefusedRelease => "site.refused_release",
             Self::RefundDecided => "refund.decided",
             Self::DebtWrittenOff => "debt.written_off",
             Self::UrlsRegistered => "mpesa.urls_registered",

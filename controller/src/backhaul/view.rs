@@ -78,6 +78,7 @@ fn name_of(part: LinePart) -> &'static str {
         LinePart::Events => "events",
         LinePart::Usage => "usage",
         LinePart::Log => "API log",
+        LinePart::Upgrade => "upgrades of the agent",
     }
 }
 

@@ -27,6 +27,7 @@ use tawi_shared::UnixMillis;
 use tawi_shared::enrolment::{
     BODY_BYTES, ENROL_PATH, EnrolRefused, EnrolRequest, Enrolled, RENEW_PATH, RenewRequest,
 };
+use tawi_shared::release::ReleaseKey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -263,6 +264,13 @@ impl Desk {
                 tracing::info!(site.id = %site, peer.address = %visitor.peer, is_again, "{done}");
                 let addresses = if addresses.is_empty() { self.addresses.door.clone() } else { addresses };
                 let enrolled = Enrolled {
+                    // A site that renews has the key that it was enrolled with, and takes no other.
+                    release_key: self
+                        .controller
+                        .releases
+                        .key()
+                        .filter(|_| is_enrolment)
+                        .map(ReleaseKey::to_text),
                     site,
                     certificate: certificate_pem,
                     authority: self.pki.ca_pem().to_owned(),

@@ -8,6 +8,7 @@ use tawi_shared::wire::Service;
 use tawi_shared::{Bandwidth, LineId, SiteId};
 
 use super::mpesa_arguments::MpesaCommand;
+use super::release_arguments::{ReleaseCommand, UpgradeCommand};
 use super::site_arguments::{RouterCommand, SiteCommand};
 use super::units;
 use crate::config;
@@ -65,6 +66,18 @@ SIGTERM and SIGINT end it; open requests may finish.")]
         /// What about them.
         #[command(subcommand)]
         command: SiteCommand,
+    },
+    /// Releases of the agent: keys, signing, and what is kept here
+    Release {
+        /// What about them.
+        #[command(subcommand)]
+        command: ReleaseCommand,
+    },
+    /// Bring a release to the sites, in waves
+    Upgrade {
+        /// What about it.
+        #[command(subcommand)]
+        command: UpgradeCommand,
     },
     /// Routers
     Router {

@@ -17,6 +17,8 @@ mod mpesa_doctor;
 mod mpesa_operator;
 mod office;
 mod output;
+mod release_arguments;
+mod releases;
 mod remote;
 mod router_writes;
 mod sales;
@@ -33,10 +35,12 @@ use clap::Parser as _;
 use crate::audit::{self, Action, Actor};
 use crate::config::{Config, ConfigError, Environment};
 use crate::database::{Database, DatabaseError, Transaction};
+use crate::releases::ReleaseRoom;
 use crate::state::Controller;
 
 use arguments::{Arguments, Command, ConfigCommand};
 use output::Output;
+use release_arguments::ReleaseCommand;
 
 /// Refused, or failed.
 const REFUSED: u8 = 1;
@@ -97,8 +101,18 @@ pub fn run() -> ExitCode {
 
 fn dispatch(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
     let Arguments { config: path, json, command } = arguments;
-    let config = Config::load(&path, environment).map_err(Failure::Config)?;
     let output = Output { is_json: json };
+    // On the builder's machine there is neither a controller nor its settings.
+    let command = match command {
+        Command::Release { command: ReleaseCommand::NewKey { out } } => {
+            return releases::new_key(&out, output);
+        }
+        Command::Release { command: ReleaseCommand::Sign(signing) } => {
+            return releases::sign(&signing, output);
+        }
+        other => other,
+    };
+    let config = Config::load(&path, environment).map_err(Failure::Config)?;
     match command {
         Command::Serve => serve::serve(config, environment),
         Command::Config { command: ConfigCommand::Check } => {
@@ -128,7 +142,8 @@ struct Shell {
 impl Shell {
     async fn open(config: Config, shell_user: String, output: Output) -> Result<Self, Failure> {
         let database = open_database(&config).await?;
-        let controller = Controller::new(database);
+        let releases = ReleaseRoom::new(&config.data_directory, config.release_key.clone());
+        let controller = Controller { releases, ..Controller::new(database) };
         Ok(Self { config, controller, actor: Actor::CommandLine(shell_user), output })
     }
 
@@ -151,6 +166,8 @@ impl Shell {
             Command::TopUp { command } => self.top_up(command).await,
             Command::Customer { command } => self.customer(command).await,
             Command::Subscription { command } => self.subscription(command).await,
+            Command::Release { command } => self.release(command).await,
+            Command::Upgrade { command } => self.upgrade(command).await,
             Command::Serve | Command::Config { .. } => {
                 Err(Failure::refused("this command needs no database and is run before one is opened"))
             }

@@ -29,6 +29,7 @@ use crate::messages::settings::ChannelSettings;
 use crate::mpesa::ShortCodes;
 use crate::payments::refunds::send::run_refunds;
 use crate::pki::Pki;
+use crate::releases::ReleaseRoom;
 use crate::shutdown::{Shutdown, Stop};
 use crate::sites::enrolment::Tickets;
 use crate::state::Controller;
@@ -111,7 +112,8 @@ impl Parts {
 }
 
 async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
-    let controller = Controller::new(open_database(&config).await?);
+    let releases = ReleaseRoom::new(&config.data_directory, config.release_key.clone());
+    let controller = Controller { releases, ..Controller::new(open_database(&config).await?) };
     let serving = data_directory::serving(&config.data_directory)?;
     let now = controller.clock.now();
     let pki = Pki::open_or_create(&config.data_directory.join(PKI_DIRECTORY), now)

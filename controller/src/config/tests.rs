@@ -170,7 +170,9 @@ fn the_packaged_examples_state_the_defaults() {
 fn every_key_is_explained_in_the_packaged_file() {
     let fixture = Fixture::new();
     // The words that the reader would accept, from its own message about an unknown key.
-    for table in ["", "[server]\n", "[database]\n", "[broker]\n", "[mpesa]\n", "[log]\n", "[staff]\n"] {
+    for table in
+        ["", "[server]\n", "[database]\n", "[broker]\n", "[mpesa]\n", "[upgrade]\n", "[log]\n", "[staff]\n"]
+    {
         let message = fixture.refusal(&format!("{table}no_such_key = 1\n"));
         let known = message.split_once("expected ").map_or("", |(_, list)| list);
         let keys: Vec<_> = known.split('`').skip(1).step_by(2).collect();

@@ -14,8 +14,8 @@ use tawi_shared::UnixMillis;
 use tawi_shared::envelope::{FLAG_HISTORICAL, Header};
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{
-    self, BatchedEventV1, Body, CursorV1, CursorsV1, EVENTS_TOGETHER, Lane, PROTOCOL_TOGETHER, SpreadV1,
-    UpMessage, WelcomeV1,
+    self, BatchedEventV1, Body, CursorV1, CursorsV1, EVENTS_TOGETHER, Lane, PROTOCOL_TOGETHER,
+    ReleasePartWantedV1, SpreadV1, UpMessage, WelcomeV1,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -25,7 +25,7 @@ use super::connection::{Arrival, Heard, Pipe};
 use super::positions::Hole;
 use super::spread::spread_of;
 use super::watched::Spoken;
-use super::{LinkError, reports};
+use super::{LinkError, releases, reports};
 use crate::desired::Held;
 use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
@@ -73,6 +73,8 @@ pub(super) struct Effects {
     pub(super) greeted: BTreeMap<SiteId, (u32, UnixMillis)>,
     /// The publisher has something to do.
     pub(super) has_outbox: bool,
+    /// Parts of releases that sites ask for; the last one of each.
+    pub(super) parts: BTreeMap<SiteId, ReleasePartWantedV1>,
     /// What became of lanes that hellos restarted, in order.
     resumptions: Vec<(SiteId, u16, Resumption)>,
 }
@@ -105,6 +107,8 @@ pub(super) struct Memory {
     pub(super) sessions: Budgets,
     /// And to the API log.
     pub(super) writes: Budgets,
+    /// How many parts of releases were given of late.
+    pub(super) parts: releases::Pace,
     /// What is spoken with each site.
     spoken: Spoken,
     /// Bad messages by site, so that a broken agent does not fill the log.
@@ -123,6 +127,7 @@ impl Default for Memory {
             events: Budgets::new(EVENTS),
             sessions: Budgets::new(SESSIONS),
             writes: Budgets::new(WRITES),
+            parts: releases::Pace::default(),
             spoken: Spoken::default(),
             bad: HashMap::new(),
             shut_out: HashMap::new(),
@@ -578,6 +583,7 @@ async fn finish(controller: &Controller, memory: &mut Memory, mut effects: Effec
             break;
         }
     }
+    releases::serve(&controller.releases, memory, &mut effects, pipe).await;
     let mut told: HashSet<&Hint> = HashSet::new();
     for hint in &effects.hints {
         if told.insert(hint) {

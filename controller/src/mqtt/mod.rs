@@ -24,6 +24,7 @@ pub mod line;
 mod positions;
 mod published;
 mod publisher;
+mod releases;
 mod reports;
 mod spread;
 mod store;

@@ -21,7 +21,7 @@ use super::connection::Pipe;
 use super::published::{self, Published};
 use super::store::{self, Behind};
 use super::watched::Spoken;
-use super::{LinkError, answers, reports};
+use super::{LinkError, answers, releases, reports};
 use crate::ids::{CommandId, SiteId};
 use crate::shutdown::Stop;
 use crate::state::Controller;
@@ -60,6 +60,8 @@ pub(super) struct Memory {
     handed_over: HashMap<SiteId, u64>,
     /// When each open command was last told: it is told again while its site says nothing of it.
     commands: HashMap<CommandId, Instant>,
+    /// When each site was last told of which rollout, while it says nothing of it.
+    releases: HashMap<SiteId, (u64, Instant)>,
 }
 
 /// Runs until `stop`, and then until what was published is noted.
@@ -152,7 +154,8 @@ pub(super) async fn pass(
         memory.hand_over(hand_over, Published { site, generation, told_at }).await;
     }
     // After the states: a row that is taken over needs its line.
-    tell_commands(&mut connection, pipe, memory).await
+    tell_commands(&mut connection, pipe, memory).await?;
+    releases::tell_connected(&mut connection, (pipe, spoken), &mut memory.releases).await
 }
 
 /// Asks sites whose routers should be at what they stored, and which have not said so: their word may have been lost.

@@ -21,7 +21,7 @@ use super::answers;
 use super::budget::Spent;
 use super::intake::{Effects, Memory, Said};
 use super::positions::{Position, position};
-use super::{LinkError, store};
+use super::{LinkError, releases, store};
 use crate::audit::{self, Action, Actor};
 use crate::commands;
 use crate::database::Connection;
@@ -75,6 +75,8 @@ pub(super) async fn take(
                 tell(connection, memory, site, held, state, now, effects).await?;
                 effects.greeted.insert(site.clone(), (said.header.store_epoch, now));
                 answers::tell_commands(connection, site, effects).await?;
+                let protocol = hello.protocol_newest.min(PROTOCOL_NEWEST);
+                releases::tell(connection, site, protocol, effects).await?;
             }
             return Ok(());
         }
@@ -103,6 +105,10 @@ pub(super) async fn take(
         UpMessage::Answer(answer) => answers::take_answer(connection, site, answer, now, effects).await,
         UpMessage::HeldPlan(plan) => answers::take_held(connection, site, plan, effects).await,
         UpMessage::Line(report) => answers::take_line(connection, site, report, now, effects).await,
+        UpMessage::PartWanted(wanted) => releases::take_part_wanted(connection, site, wanted, effects).await,
+        UpMessage::Release(standing) => {
+            releases::take_standing(connection, site, standing, (&controller.ids, now), effects).await
+        }
         // Taken apart before it comes here.
         UpMessage::Events(_) | UpMessage::Hello(_) | UpMessage::Bye(_) => Ok(()),
     }

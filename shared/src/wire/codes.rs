@@ -165,6 +165,26 @@ codes! {
         Usage = 5 / "usage",
         /// Writes to routers.
         Log = 6 / "log",
+        /// A release of the agent on its way.
+        Upgrade = 7 / "upgrade",
+    }
+}
+
+codes! {
+    /// How a site stands with the release that is wanted there.
+    ReleaseStanding {
+        /// It comes, part by part, as the line's budget allows.
+        Downloading = 1 / "downloading",
+        /// It is whole and is what was signed; the agent is about to start it.
+        Starting = 2 / "about to start",
+        /// It runs, and has to prove itself.
+        Trial = 3 / "on trial",
+        /// It runs, was welcomed by head office and has read its routers.
+        Verified = 4 / "verified",
+        /// It did not prove itself, and the one before runs again; the detail says why.
+        RolledBack = 5 / "rolled back",
+        /// The agent does not take it; the detail says why.
+        Refused = 6 / "refused",
     }
 }
 

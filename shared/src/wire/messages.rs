@@ -606,3 +606,69 @@ pub struct LineMonthV1 {
     /// A [`LinePart`](super::LinePart) code, bytes to head office, and bytes from there.
     pub parts: Vec<(u16, u64, u64)>,
 }
+
+body! { 0x010A,
+    /// The release that the site is to run, as it was signed for each kind of machine: said after a hello and when it changes, to an
+    /// agent of protocol 3 or newer. The agent takes the one for its own, and asks for the parts of its file in its own time.
+    WantedReleaseV1 {
+        /// Grows each time that somebody at head office asks for it: a release that failed is not tried again before.
+        asked: u64,
+        /// At most [`RELEASES_TOGETHER`]. None: nothing is wanted, and what is on its way is given up.
+        releases: Vec<SignedReleaseV1>,
+    }
+}
+
+/// The most releases of one version that a site is told of.
+pub const RELEASES_TOGETHER: usize = 8;
+
+/// A manifest and who signed it, see [`Signed`](crate::release::Signed).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedReleaseV1 {
+    /// Its bytes, as they were signed.
+    pub manifest: Vec<u8>,
+    /// Ed25519.
+    pub signature: Vec<u8>,
+}
+
+body! { 0x010B,
+    /// Part of the file of a release, as [`ReleasePartWantedV1`] asked.
+    ReleasePartV1 {
+        /// SHA-256 of the whole file.
+        file_sha256: [u8; 32],
+        /// From which byte.
+        offset: u64,
+        /// At most [`PART_BYTES`](crate::release::PART_BYTES). Empty: head office does not have it.
+        bytes: Vec<u8>,
+    }
+}
+
+body! { 0x000F,
+    /// Asks for part of the file of the release that is wanted here. One at a time; what does not come is asked for again.
+    ReleasePartWantedV1 {
+        /// SHA-256 of the whole file.
+        file_sha256: [u8; 32],
+        /// From which byte.
+        offset: u64,
+        /// How many, at most [`PART_BYTES`](crate::release::PART_BYTES).
+        length: u32,
+    }
+}
+
+body! { 0x0010,
+    /// How the site stands with the release that is wanted there. Said when that changes, some times while it is downloaded, and
+    /// after each hello.
+    ReleaseStandingV1 {
+        /// Which [`WantedReleaseV1`] it answers.
+        asked: u64,
+        /// Whose file.
+        file_sha256: [u8; 32],
+        /// A [`ReleaseStanding`](super::ReleaseStanding) code.
+        standing: u16,
+        /// How many bytes of the file are on flash.
+        have_bytes: u64,
+        /// When, by the agent's clock.
+        at_ms: i64,
+        /// For a person; at most 200 bytes, without secrets.
+        detail: String,
+    }
+}

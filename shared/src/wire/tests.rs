@@ -254,6 +254,26 @@ fn released_messages_never_change() {
 }
 
 #[test]
+fn released_messages_about_releases_never_change() {
+    let (file_sha256, manifest) = ([7; 32], br#"{"version":"0.2.0"}"#.to_vec());
+    check(
+        "wanted-release-v1",
+        &WantedReleaseV1 { asked: 3, releases: vec![SignedReleaseV1 { manifest, signature: vec![5; 64] }] },
+    );
+    check("release-part-wanted-v1", &ReleasePartWantedV1 { file_sha256, offset: 2_000_000, length: 16_384 });
+    check("release-part-v1", &ReleasePartV1 { file_sha256, offset: 2_000_000, bytes: vec![1, 2, 3] });
+    let standing = ReleaseStandingV1 {
+        asked: 3,
+        file_sha256,
+        standing: ReleaseStanding::RolledBack.code(),
+        have_bytes: 2_700_000,
+        at_ms: 1_790_000_000_000,
+        detail: "it was started 3 times and said nothing".into(),
+    };
+    check("release-standing-v1", &standing);
+}
+
+#[test]
 fn a_message_of_the_wrong_direction_is_refused() {
     let bytes = encode(&ByeV1 { connection_epoch: 1 }, 0, 1, 0).unwrap();
     assert!(matches!(DownMessage::decode(&bytes), Err(WireError::UnknownType(6))));

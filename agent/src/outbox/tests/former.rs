@@ -80,3 +80,32 @@ fn a_session_lies_on_flash_as_it_always_will() {
     let hexadecimal: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hexadecimal, SESSION_2);
 }
+
+/// What the line carried, in the shape of before upgrades were a part of it: as an agent of then framed it.
+#[test]
+fn what_the_line_carried_before_upgrades_were_a_part_of_it_goes_on() {
+    use super::super::former::{Line1, Month1};
+    use super::super::records::{META_LINE, META_LINE_BEFORE};
+    let parts = [(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12)];
+    let month = |month| Month1 { month, parts };
+    let directory = Directory::new();
+    drop(directory.open());
+    let flash = directory.flash();
+    let mut changes = Changes::default();
+    changes.remove(Place::Meta, META_LINE);
+    let line = Line1 { running: month(202_611), before: month(202_610) };
+    changes.put(Place::Meta, META_LINE_BEFORE, &line).unwrap();
+    flash.store.commit(&changes).unwrap();
+    drop(flash);
+    let (mut keeper, opening) = directory.open();
+    let found = opening.marks.line;
+    assert_eq!((found.running.month, found.running.total(), found.before.total()), (202_611, 78, 78));
+    assert_eq!(found.running.parts.last(), Some(&(0, 0)), "nothing was carried for upgrades then");
+    // What is written today is what is read from then on.
+    let mut marks = opening.marks;
+    marks.line.running.parts[6] = (70, 700);
+    keeper.put_marks(marks);
+    keeper.sync();
+    drop(keeper);
+    assert_eq!(directory.open().1.marks.line, marks.line);
+}

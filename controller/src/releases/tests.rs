@@ -1,0 +1,191 @@
+//! A rollout on a real database, from its start to its end, and the ways in which it stops.
+
+use std::time::Duration;
+
+use tawi_shared::release::{Manifest, SigningKey};
+use tawi_shared::wire::{ReleaseStanding, ReleaseStandingV1};
+
+use super::rollout::{self, NewRollout, Started};
+use super::*;
+use crate::audit::{self, Actor};
+use crate::ids::IdSource;
+use crate::sites;
+use crate::testing::TemporaryDirectory;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn key() -> SigningKey {
+    SigningKey::from_seed(&[3; 32]).unwrap()
+}
+
+fn release(target: &str, file: &[u8]) -> Release {
+    let manifest = Manifest {
+        version: "0.2.0".parse().unwrap(),
+        target: target.into(),
+        binary_bytes: 9,
+        binary_sha256: Sha256::of(b"program"),
+        file_bytes: u64::try_from(file.len()).unwrap(),
+        file_sha256: Sha256::of(file),
+        created_at_ms: 1,
+        oldest_version: "0.1.0".parse().unwrap(),
+        store_format: 1,
+        protocol_oldest: 1,
+        protocol_newest: 3,
+        allow_downgrade: false,
+    };
+    Release { signed: key().sign(&manifest), manifest, added_at: UnixMillis(1) }
+}
+
+fn id(at: usize) -> SiteId {
+    SiteId::parse(&format!("site-{at}")).unwrap()
+}
+
+async fn database(sites: usize) -> (TemporaryDirectory, crate::database::Database) {
+    let directory = TemporaryDirectory::new();
+    let database = crate::database::Database::open(&directory.database_url()).await.unwrap();
+    let mut transaction = database.write().await.unwrap();
+    for at in 0..sites {
+        sites::store::insert_site(&mut transaction, &id(at), "A site", UnixMillis(1)).await.unwrap();
+    }
+    for (target, file) in [("x86_64-linux-gnu", b"one".as_slice()), ("aarch64-linux-gnu", b"two")] {
+        assert!(store::insert_release(&mut transaction, &release(target, file)).await.unwrap());
+        assert!(!store::insert_release(&mut transaction, &release(target, b"other")).await.unwrap());
+    }
+    transaction.commit().await.unwrap();
+    (directory, database)
+}
+
+fn new(waves: &[u8]) -> NewRollout {
+    NewRollout { version: "0.2.0".into(), waves: waves.to_vec(), soak: HOUR, sites: None }
+}
+
+async fn say(
+    connection: &mut crate::database::Connection,
+    site: &SiteId,
+    standing: ReleaseStanding,
+    now: UnixMillis,
+) -> bool {
+    let said = ReleaseStandingV1 {
+        asked: 1,
+        file_sha256: [0; 32],
+        standing: standing.code(),
+        have_bytes: 3,
+        at_ms: 0,
+        detail: "words\nof it".into(),
+    };
+    rollout::heard(connection, site, &said, &IdSource::system(), now).await.unwrap()
+}
+
+#[tokio::test]
+async fn waves_begin_one_after_the_other_and_everything_is_in_the_audit_log() {
+    let (_directory, database) = database(4).await;
+    let (ids, actor) = (IdSource::system(), Actor::CommandLine("root".into()));
+    let mut transaction = database.write().await.unwrap();
+    let mut now = UnixMillis(1_000);
+    let begin = |new: NewRollout| (new, (&actor, &ids));
+    for (bad, expected) in [
+        (NewRollout { version: "0.3.0".into(), ..new(&[100]) }, Started::NoSuchRelease),
+        (new(&[50]), Started::BadWaves),
+        (NewRollout { sites: Some(vec![id(9)]), ..new(&[100]) }, Started::NoSuchSite(id(9))),
+    ] {
+        let (bad, by) = begin(bad);
+        assert_eq!(rollout::start(&mut transaction, bad, by, now).await.unwrap(), expected);
+    }
+    let (wanted, by) = begin(new(&[25, 100]));
+    assert!(matches!(rollout::start(&mut transaction, wanted, by, now).await.unwrap(), Started::Started(_)));
+    let (again, by) = begin(new(&[100]));
+    assert_eq!(rollout::start(&mut transaction, again, by, now).await.unwrap(), Started::AnotherRuns(1));
+    let sites = store::rollout_sites(&mut transaction, 1).await.unwrap();
+    let first = sites.iter().find(|site| site.wave == 0).unwrap().site.clone();
+    let other = sites.iter().find(|site| site.wave == 1).unwrap().site.clone();
+    let wanted = store::wanted_of(&mut transaction, &first).await.unwrap().unwrap();
+    assert_eq!((wanted.0, wanted.1.len()), (1, 2), "one for each kind of machine");
+    assert_eq!(store::wanted_of(&mut transaction, &other).await.unwrap(), None);
+    // Its word is news once, and a site that was not asked is not believed.
+    assert!(say(&mut transaction, &first, ReleaseStanding::Downloading, now).await);
+    assert!(!say(&mut transaction, &first, ReleaseStanding::Downloading, now).await);
+    assert!(!say(&mut transaction, &id(8), ReleaseStanding::Verified, now).await);
+    assert!(say(&mut transaction, &first, ReleaseStanding::Verified, now).await);
+    assert_eq!(store::wanted_of(&mut transaction, &first).await.unwrap(), None);
+    assert!(!rollout::step(&mut transaction, &ids, now).await.unwrap(), "it is watched first");
+    now = now.plus(HOUR);
+    // A rollout that waits for staff begins nothing.
+    rollout::change(&mut transaction, Standing::Paused, (&actor, &ids), now).await.unwrap().unwrap();
+    assert!(!rollout::step(&mut transaction, &ids, now).await.unwrap());
+    assert_eq!(rollout::change(&mut transaction, Standing::Paused, (&actor, &ids), now).await.unwrap(), None);
+    rollout::change(&mut transaction, Standing::Running, (&actor, &ids), now).await.unwrap().unwrap();
+    assert!(rollout::step(&mut transaction, &ids, now).await.unwrap());
+    assert!(store::wanted_of(&mut transaction, &other).await.unwrap().is_some());
+    for site in sites.iter().filter(|site| site.wave == 1) {
+        say(&mut transaction, &site.site, ReleaseStanding::Verified, now).await;
+    }
+    assert!(rollout::step(&mut transaction, &ids, now).await.unwrap());
+    let last = store::newest_rollout(&mut transaction).await.unwrap().unwrap();
+    assert_eq!(last.standing, Standing::Done);
+    let rows = audit::store::latest(&mut transaction, 100).await.unwrap();
+    let count = |action: &str| rows.iter().filter(|row| row.action == action).count();
+    for action in
+        ["rollout.started", "rollout.paused", "rollout.resumed", "rollout.wave_began", "rollout.done"]
+    {
+        assert_eq!(count(action), 1, "{action}");
+    }
+    assert_eq!(count("site.upgraded"), 4);
+}
+
+#[tokio::test]
+async fn a_failure_of_the_first_wave_stops_a_rollout_and_the_next_asks_anew() {
+    let (_directory, database) = database(3).await;
+    let (ids, actor) = (IdSource::system(), Actor::CommandLine("root".into()));
+    let mut transaction = database.write().await.unwrap();
+    let now = UnixMillis(1_000);
+    rollout::start(&mut transaction, new(&[1, 100]), (&actor, &ids), now).await.unwrap();
+    let sites = store::rollout_sites(&mut transaction, 1).await.unwrap();
+    let first = sites.iter().find(|site| site.wave == 0).unwrap().site.clone();
+    say(&mut transaction, &first, ReleaseStanding::RolledBack, now).await;
+    assert!(rollout::step(&mut transaction, &ids, now).await.unwrap());
+    let last = store::newest_rollout(&mut transaction).await.unwrap().unwrap();
+    assert_eq!(last.standing, Standing::Stopped);
+    assert!(last.why.contains(first.as_str()) && last.why.contains("words"), "{}", last.why);
+    assert_eq!(store::wanted_of(&mut transaction, &first).await.unwrap(), None);
+    assert!(!rollout::step(&mut transaction, &ids, now).await.unwrap(), "twice is once");
+    let chosen = NewRollout { sites: Some(vec![first.clone()]), ..new(&[100]) };
+    let Started::Started(second) =
+        rollout::start(&mut transaction, chosen, (&actor, &ids), now).await.unwrap()
+    else {
+        panic!("it does not start");
+    };
+    assert_eq!(second.number, 2);
+    assert_eq!(store::wanted_of(&mut transaction, &first).await.unwrap().unwrap().0, 2);
+}
+
+#[test]
+fn a_release_file_is_kept_if_it_is_whole_and_ours_and_parts_are_read_from_it() {
+    let directory = TemporaryDirectory::new();
+    let (path, kept) = (directory.path().join("a.release"), directory.path().join("releases"));
+    let release = release("x86_64-linux-gnu", b"compressed");
+    let write = |bytes: &[u8]| {
+        std::fs::write(&path, [release.signed.file_head().as_slice(), bytes].concat()).unwrap()
+    };
+    let public = key().public();
+    write(b"compressed");
+    assert_eq!(
+        files::take(&path, &kept, &public).unwrap(),
+        (release.signed.clone(), release.manifest.clone())
+    );
+    let part = |offset, length| files::part(&kept, release.file(), offset, length).unwrap();
+    assert_eq!(
+        (part(0, 4), part(4, 99), part(10, 5), part(u64::MAX, 5)),
+        (b"comp".into(), b"ressed".into(), vec![], vec![])
+    );
+    let stranger = SigningKey::from_seed(&[4; 32]).unwrap().public();
+    assert!(files::take(&path, &kept, &stranger).unwrap_err().to_string().contains("none of the keys"));
+    for bad in [b"compresseD".as_slice(), b"compress", b"compressed and more", b""] {
+        write(bad);
+        assert!(files::take(&path, &kept, &public).unwrap_err().to_string().contains("damaged"), "{bad:?}");
+    }
+    std::fs::write(&path, b"no release").unwrap();
+    assert!(files::take(&path, &kept, &public).unwrap_err().to_string().contains("no release file"));
+    files::remove(&kept, release.file()).unwrap();
+    files::remove(&kept, release.file()).unwrap();
+    assert!(files::part(&kept, release.file(), 0, 4).is_err());
+}
