@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tawi_shared::topics::{Down, Up};
+use tawi_shared::topics::Down;
 use tawi_shared::wire::LinePart;
 
 use super::ledger::{ByPart, PARTS};
@@ -92,16 +92,8 @@ impl ByteCounters {
     }
 
     /// Something is said.
-    pub(super) fn said(&self, what: Up, bytes: usize) {
-        self.up.said(
-            match what {
-                Up::Hello | Up::Ack | Up::Bye => LinePart::Talk,
-                Up::Usage => LinePart::Usage,
-                Up::Event => LinePart::Events,
-                Up::Log => LinePart::Log,
-            },
-            bytes,
-        );
+    pub(super) fn said(&self, what: LinePart, bytes: usize) {
+        self.up.said(what, bytes);
     }
 
     /// Something was heard; `None` where nobody knows the topic.
@@ -156,8 +148,8 @@ mod tests {
         counters.connected();
         counters.sent(2_000);
         counters.received(500);
-        counters.said(Up::Usage, 1_200);
-        counters.said(Up::Bye, 100);
+        counters.said(LinePart::Usage, 1_200);
+        counters.said(LinePart::Talk, 100);
         counters.heard(Some(Down::State), 300);
         assert_eq!(counters.totals(), (2_000, 500));
         let (up, down) = (2_000 + 52 * (3 + 4), 500 + 52 * (3 + 3));

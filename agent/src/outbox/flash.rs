@@ -15,13 +15,14 @@ use tawi_shared::{IdSource, UnixMillis};
 
 use super::bases::Bases;
 use super::engine::Engine;
+use super::former::KeptLine1;
 use super::framing::unframe;
 use super::records::{
     BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_LEAP,
-    META_LINE, META_LIVED, META_MEMORY_BEFORE, META_SILENCE, META_STATE, META_STRUCK, META_UNSEEN,
-    META_VOUCHED, PERIOD, SEALED, StoredLine, StoredProfile, StoredState, cut_key, cut_of, line_key, line_of,
-    memory_key, memory_of, numbered, own_password_key, own_password_of, profile_key, router_key, router_of,
-    unseen_key, unseen_of,
+    META_LINE, META_LINE_1, META_LIVED, META_MEMORY_BEFORE, META_SILENCE, META_STATE, META_STRUCK,
+    META_UNSEEN, META_VOUCHED, PERIOD, SEALED, StoredLine, StoredProfile, StoredState, cut_key, cut_of,
+    line_key, line_of, memory_key, memory_of, numbered, own_password_key, own_password_of, profile_key,
+    router_key, router_of, unseen_key, unseen_of,
 };
 use super::short_names::ShortNames;
 use super::store::{Changes, Place, Store, engine, length};
@@ -288,7 +289,10 @@ impl Flash {
         self.has_leap = leap.is_some();
         let leap_in_doubt = leap.map(|(counted, until)| LeapInDoubt { counted, until });
         let time = KeptTime { floor, vouched, leap_in_doubt };
-        let line = self.store.get(Place::Meta, META_LINE)?.unwrap_or_default();
+        let line = match self.store.get(Place::Meta, META_LINE)? {
+            Some(line) => line,
+            None => self.store.get(Place::Meta, META_LINE_1)?.map(KeptLine1::into).unwrap_or_default(),
+        };
         Ok(Marks { time, silence, lived: lasted(META_LIVED)?, line })
     }
 

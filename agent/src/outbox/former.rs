@@ -8,6 +8,7 @@ use tawi_shared::wire::SessionUsageV1;
 
 use super::framing::{BadRecord, unframe};
 use super::records::StoredSession;
+use crate::link::ledger::{KeptLine, LineMonth};
 use crate::usage::counted::Mark;
 use crate::usage::logout::LineDigest;
 
@@ -60,8 +61,53 @@ impl<M: Into<Mark>> From<Session1<M>> for StoredSession {
     }
 }
 
+/// What the line carried, before what is asked of the agent itself was counted by itself.
+#[derive(Deserialize)]
+pub(super) struct KeptLine1 {
+    running: LineMonth1,
+    before: LineMonth1,
+}
+
+#[derive(Deserialize)]
+struct LineMonth1 {
+    month: u32,
+    parts: [(u64, u64); 6],
+}
+
+impl From<LineMonth1> for LineMonth {
+    fn from(former: LineMonth1) -> Self {
+        let mut month = Self { month: former.month, ..Self::default() };
+        month.parts.iter_mut().zip(former.parts).for_each(|(part, known)| *part = known);
+        month
+    }
+}
+
+impl From<KeptLine1> for KeptLine {
+    fn from(KeptLine1 { running, before }: KeptLine1) -> Self {
+        Self { running: running.into(), before: before.into() }
+    }
+}
+
 /// Reads a session of a format before today's.
 pub(super) fn session(key: &[u8], bytes: &[u8]) -> Result<StoredSession, BadRecord> {
     let with_totals = unframe::<Session1<Mark1WithTotals>>(key, 1, bytes).map(StoredSession::from);
     with_totals.or_else(|_| unframe::<Session1<Mark1>>(key, 1, bytes).map(StoredSession::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::framing::frame;
+
+    #[test]
+    fn what_the_line_carried_is_read_as_it_lay_before_it_had_a_part_for_what_is_asked_of_the_agent() {
+        let parts: [(u64, u64); 6] = [(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12)];
+        let bytes = frame(b"line-1", 1, &((202_611_u32, parts), (202_610_u32, parts))).unwrap();
+        let former: KeptLine1 = unframe(b"line-1", 1, &bytes).unwrap();
+        let kept = KeptLine::from(former);
+        assert_eq!((kept.running.month, kept.before.month), (202_611, 202_610));
+        assert_eq!(kept.running.parts.get(..6), Some(&parts[..]));
+        assert_eq!((kept.running.parts[6], kept.before.total()), ((0, 0), 78));
+        assert!(unframe::<KeptLine>(b"line-1", 1, &bytes).is_err(), "neither is read as the other");
+    }
 }

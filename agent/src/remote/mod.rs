@@ -190,7 +190,7 @@ impl Hands {
     }
 
     async fn watch(&self, id: &str, lasts: Duration) -> Done {
-        let (until, mut turn, mut times) = (Instant::now() + lasts, interval(WATCH_EVERY), 0_u32);
+        let (until, mut turn) = (Instant::now() + lasts, interval(WATCH_EVERY));
         loop {
             tokio::select! {
                 () = sleep_until(until) => break,
@@ -198,9 +198,8 @@ impl Hands {
             }
             let Some(status) = self.status().await else { return Done::failed(NO_STATUS) };
             self.answer(id, bundle::summary(&status), false).await;
-            times = times.saturating_add(1);
         }
-        Done::succeeded(format!("watched for {} s, told {times} times", lasts.as_secs()))
+        Done::succeeded(format!("watched for {} s", lasts.as_secs()))
     }
 
     async fn status(&self) -> Option<Status> {

@@ -40,6 +40,16 @@ impl Line {
         self.budget.told(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
+    /// A part of an answer of so many bytes is told.
+    pub(super) fn told_answer(&mut self, bytes: usize) {
+        self.budget.told_answer(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// Whether what may be told on it is bounded.
+    pub(super) fn is_metered(&self) -> bool {
+        self.budget.hourly() > 0
+    }
+
     /// So much was allowed, and all of it that there was is told.
     pub(super) fn allowed(&mut self, allowance: Allowance, was_asked: (bool, bool), now: Duration) {
         let (fresh, backlog) = was_asked;

@@ -186,8 +186,7 @@ impl Talk {
     /// Tells a part of what a command asked to know; lightly where the next one replaces it.
     pub(super) fn answer(&mut self, answer: &AnswerV1, is_light: bool) {
         match encode(answer, 0, self.store_epoch, 0) {
-            Ok(bytes) if is_light => self.is_lost |= self.connection.say_lightly(Up::Ack, bytes).is_err(),
-            Ok(bytes) => self.is_lost |= self.connection.say(Up::Ack, bytes).is_err(),
+            Ok(bytes) => self.is_lost |= self.connection.answer(bytes, is_light).is_err(),
             Err(problem) => error!(error = %problem, "an answer is too large to be told"),
         }
     }

@@ -78,6 +78,7 @@ fn name_of(part: LinePart) -> &'static str {
         LinePart::Events => "events",
         LinePart::Usage => "usage",
         LinePart::Log => "API log",
+        LinePart::Remote => "what was asked of the agent",
     }
 }
 
@@ -110,7 +111,7 @@ pub struct MonthBody {
 /// One part of it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PartBody {
-    /// A stable word: `link`, `answers`, `state`, `events`, `usage`, `log`.
+    /// A stable word: `link`, `answers`, `state`, `events`, `usage`, `log`, `remote`.
     pub part: String,
     /// To head office.
     pub up_bytes: u64,

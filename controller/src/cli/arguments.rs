@@ -8,7 +8,7 @@ use tawi_shared::wire::Service;
 use tawi_shared::{Bandwidth, LineId, SiteId};
 
 use super::mpesa_arguments::MpesaCommand;
-use super::site_arguments::{RouterCommand, SiteCommand, WritesArguments};
+use super::site_arguments::{RouterCommand, SiteCommand};
 use super::units;
 use crate::config;
 use crate::customers::phone::Msisdn;

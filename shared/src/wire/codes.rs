@@ -165,6 +165,8 @@ codes! {
         Usage = 5 / "usage",
         /// Writes to routers.
         Log = 6 / "log",
+        /// What head office asked to know: reports of the doctor, diagnostics, watches.
+        Remote = 7 / "remote",
     }
 }
 
