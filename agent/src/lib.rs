@@ -30,4 +30,5 @@ pub mod service;
 pub mod site;
 pub mod status;
 pub mod trouble;
+pub mod tuning;
 pub mod usage;

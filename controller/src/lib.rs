@@ -37,6 +37,7 @@ pub mod qr;
 pub mod quota;
 pub mod router_writes;
 pub mod shutdown;
+pub mod site_settings;
 pub mod sites;
 pub mod staff;
 pub mod state;

@@ -12,6 +12,7 @@ pub mod csv;
 pub mod enrolment;
 pub mod envelope;
 pub mod ids;
+pub mod settings;
 pub mod state_hash;
 pub mod topics;
 pub mod wire;

@@ -10,7 +10,7 @@ mod messages;
 
 pub use codes::{
     Access, CommandKind, CommandStatus, EventKind, FailureKind, Lane, LinePart, Restraint, RouterTrouble,
-    Service, WriteStatus,
+    Service, Setting, WriteStatus,
 };
 pub use messages::*;
 
@@ -23,7 +23,7 @@ use crate::envelope::{self, EnvelopeError, Header};
 /// The oldest and newest contract that this release speaks; both ends use the lower of the two newest.
 pub const PROTOCOL_OLDEST: u16 = 1;
 /// See [`PROTOCOL_OLDEST`]. What came with which: 2 has [`WelcomeV1`] and [`UsageTotalsV1`], 3 has [`TellNowV1`],
-/// [`EventBatchV1`], [`CursorsV1`], [`LineReportV1`], [`SpreadV1`] and [`AnswerV1`].
+/// [`EventBatchV1`], [`CursorsV1`], [`LineReportV1`], [`SpreadV1`], [`AnswerV1`] and [`SettingsV1`].
 pub const PROTOCOL_NEWEST: u16 = 3;
 /// From this protocol on running totals are told by short names.
 pub const PROTOCOL_SHORT_TOTALS: u16 = 2;
@@ -168,6 +168,8 @@ direction! {
         Line(LineReportV1),
         /// What a command asked to know.
         Answer(AnswerV1),
+        /// What became of settings.
+        SettingsStanding(SettingsStandingV1),
     }
 }
 
@@ -192,6 +194,8 @@ direction! {
         Cursors(CursorsV1),
         /// When to come back.
         Spread(SpreadV1),
+        /// Settings of the agent.
+        Settings(SettingsV1),
     }
 }
 

@@ -101,6 +101,7 @@ fn settings(config: &Config) -> Value {
             "proxy_has_credentials": office.proxy.as_ref().is_some_and(|proxy| proxy.credentials.is_some()),
             "keep_alive_seconds": office.keep_alive.map(|every| every.as_secs()),
             "hourly_bytes": office.hourly_bytes,
+            "settings_from_head_office": office.takes_settings,
             "reconnect_base_seconds": office.reconnect_base.as_secs(),
         },
         "enforce": {

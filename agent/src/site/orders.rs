@@ -16,6 +16,7 @@ use tawi_shared::wire::{
     ANSWER_PART_BYTES, AnswerV1, CommandKind, CommandResultV1, CommandStatus, CommandV1, ForeignRowV1,
     ForeignRowsV1, HeldPlanV1, Service, item_bytes,
 };
+use tokio::sync::mpsc::error::TrySendError;
 use tracing::{info, warn};
 
 use super::Site;
@@ -197,9 +198,13 @@ impl Site {
                 let asked = Asked { id: command.id.clone(), errand };
                 match self.tools.errands.try_send(asked) {
                     Ok(()) => drop(self.desk.begun.insert(command.id, command.router)),
-                    Err(_) => {
-                        let done = Done::failed("the agent is at too much already; ask again later");
-                        self.settle(&command.id, &done).await;
+                    // The heart waits for nobody.
+                    Err(refused) => {
+                        let why = match refused {
+                            TrySendError::Full(_) => "the agent is at too much already; ask again later",
+                            TrySendError::Closed(_) => "the agent stops; ask again when it is back",
+                        };
+                        self.settle(&command.id, &Done::failed(why)).await;
                     }
                 }
                 return;

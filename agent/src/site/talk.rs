@@ -11,7 +11,7 @@ use tawi_shared::topics::Up;
 use tawi_shared::wire::{
     AnswerV1, BatchedEventV1, Body, CommandResultV1, EVENTS_TOGETHER, EventBatchV1, ForeignRowsV1,
     HeldPlanV1, HelloV1, Lane, LineReportV1, PROTOCOL_NEWEST, PROTOCOL_OLDEST, PROTOCOL_TOGETHER,
-    RouterStatusV1, SpreadV1, StoredV1, UpMessage, encode,
+    RouterStatusV1, SettingsStandingV1, SpreadV1, StoredV1, UpMessage, encode,
 };
 use tokio::time::Instant;
 use tracing::{debug, error};
@@ -171,6 +171,11 @@ impl Talk {
     /// Says what became of a command.
     pub(super) fn result(&mut self, result: &CommandResultV1) {
         self.say(Up::Ack, result);
+    }
+
+    /// Says what became of settings.
+    pub(super) fn settings(&mut self, standing: &SettingsStandingV1) {
+        self.say(Up::Ack, standing);
     }
 
     /// Says what a guard holds.

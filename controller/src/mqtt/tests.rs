@@ -4,6 +4,7 @@ mod answers;
 mod deferred;
 mod lightly;
 mod seen;
+mod settings;
 mod spread;
 mod totals;
 
