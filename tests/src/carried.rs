@@ -93,7 +93,7 @@ impl Heart {
             hourly_bytes: life.hourly_bytes,
             report: Duration::from_secs(1_200),
             keep_alive: None,
-            log_level: "info".parse().unwrap_or_else(|_| unreachable!("it is a level")),
+            log_level: tawi_agent::own_log::level(),
         };
         let tools = Tools {
             errands,

@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tawi_shared::IdSource;
 use tawi_tests::backhaul::Outage;
-use tawi_tests::process::path_of;
+use tawi_tests::process::{self, path_of};
 use tawi_tests::stories;
 use tawi_tests::world::{Plan, World};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
@@ -150,6 +150,47 @@ async fn a_site_that_is_away(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Set from here they are in force while the agent runs, and after a restart; and the device shows whose they are.
+async fn settings(world: &mut World) -> anyhow::Result<()> {
+    let bad = ask(world, &["site", "set", SITE, "kilobytes_an_hour=5"]).await?;
+    ensure!(bad.code == 1 && bad.err.contains("use 10 to 10000000, or 0 for no bound"), "{}", bad.err);
+    let unknown = ask(world, &["site", "set", SITE, "addresses=elsewhere"]).await?;
+    ensure!(unknown.code == 1 && unknown.err.contains("there is no setting"), "{}", unknown.err);
+    let before = log_of(world)?.len();
+    let set = ask(world, &["site", "set", SITE, "kilobytes_an_hour=5000", "log_level=debug"]).await?;
+    ensure!(set.code == 0 && set.out.contains("site nyeri-01 is told"), "{}{}", set.out, set.err);
+    in_force(world, 2).await?;
+    let logs_more = async |_: &tawi_tests::office::Office| {
+        Ok(log_of(world)?.split_off(before).contains("DEBUG").then_some(()))
+    };
+    world.office.wait_for("the agent logs more", WITHIN, logs_more).await?;
+    world.kill_agent(0).await?;
+    world.start_agent(0).await?;
+    let status = async |_: &tawi_tests::office::Office| {
+        let config = world.site(0)?.directory().join("agent.toml").display().to_string();
+        Ok(process::run("tawi-agent", &["status", "--config", &config]).await.ok())
+    };
+    let said = world.office.wait_for("the agent says how it stands", WITHIN, status).await?;
+    ensure!(said.contains("by head office: kilobytes_an_hour 5000, log_level debug"), "{said}");
+    ensure!(said.contains("by agent.toml: report_seconds 1, keep_alive_seconds learned"), "{said}");
+    let all = ask(world, &["site", "unset", "--all", "kilobytes_an_hour", "log_level"]).await?;
+    ensure!(all.code == 0, "{}", all.err);
+    in_force(world, 0).await
+}
+
+/// Waits until the site has said that it took so many values, and all that there are.
+async fn in_force(world: &World, count: usize) -> anyhow::Result<()> {
+    let look = async |_: &tawi_tests::office::Office| {
+        let shown: Value =
+            serde_json::from_str(&ask(world, &["site", "settings", SITE, "--json"]).await?.out)?;
+        let settings = shown.get("settings").and_then(Value::as_array).context("settings")?;
+        let are_applied = settings.iter().all(|one| one.get("standing") == Some(&"applied".into()));
+        let is_heard = ["is_heard", "is_kept"].iter().all(|name| shown.get(*name) == Some(&true.into()));
+        Ok((settings.len() == count && are_applied && is_heard).then_some(()))
+    };
+    world.office.wait_for("the settings are in force", WITHIN, look).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_site_is_asked_for_its_doctor_its_diagnostics_its_log_and_to_be_watched() {
     let directory = std::env::temp_dir().join(format!("tawi-remote-hands-{}", IdSource::system().hex(4)));
@@ -159,6 +200,7 @@ async fn a_site_is_asked_for_its_doctor_its_diagnostics_its_log_and_to_be_watche
         stories::wait_for_site(&world.office, SITE, true).await?;
         the_doctor_and_diagnostics(&world).await?;
         the_level_of_the_log(&mut world).await?;
+        settings(&mut world).await?;
         a_watch_with_a_restart_in_the_middle(&mut world).await?;
         a_site_that_is_away(&world).await
     }
