@@ -22,8 +22,10 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tawi_shared::SiteId;
 use tawi_shared::release::ReleaseKey;
-use tawi_shared::{KEEP_ALIVE_LONGEST, SiteId};
+use tawi_shared::settings::{BadValue, level};
+use tawi_shared::wire::Setting;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
@@ -48,8 +50,6 @@ pub const ROUTERS_FILE: &str = "routers.toml";
 pub const CONTROLLER_PORT: u16 = 8883;
 /// The most routers of one site. Each costs a connection, a task and a full check every two minutes.
 pub const ROUTERS: usize = 64;
-/// The least that may be told in an hour, in kilobytes of a thousand bytes.
-const HOURLY_KILOBYTES_LEAST: u64 = 10;
 /// The most release keys: the one in use, the next one, and one that rests.
 const RELEASE_KEYS: usize = 4;
 /// The most controller addresses; more only make a site wait longer for the one that works.
@@ -143,6 +143,8 @@ pub struct ControllerConfig {
     pub hourly_bytes: u64,
     /// The first pause before another try; it doubles up to five minutes, and the real pause is random below it.
     pub reconnect_base: Duration,
+    /// Whether head office may set what can be set from there.
+    pub takes_settings: bool,
 }
 
 impl ControllerConfig {
@@ -371,18 +373,22 @@ fn check_controller(
         key_file,
         keep_alive: match raw.keep_alive_seconds {
             Some(seconds) => {
-                let most = KEEP_ALIVE_LONGEST.as_secs();
-                Some(Duration::from_secs(within("controller.keep_alive_seconds", seconds, 10, most)?))
+                let key = "controller.keep_alive_seconds";
+                Some(Duration::from_secs(settable(key, Setting::KeepAliveSeconds, seconds)?))
             }
             None => None,
         },
-        hourly_bytes: hourly_bytes(raw.kilobytes_an_hour)?,
+        hourly_bytes: {
+            let key = "controller.kilobytes_an_hour";
+            settable(key, Setting::KilobytesAnHour, raw.kilobytes_an_hour)?.saturating_mul(1_000)
+        },
         reconnect_base: Duration::from_millis(within(
             "controller.reconnect_base_ms",
             raw.reconnect_base_ms,
             10,
             60_000,
         )?),
+        takes_settings: raw.settings_from_head_office,
     })
 }
 
@@ -408,22 +414,6 @@ fn check_addresses(key: &str, texts: &[String]) -> Result<Vec<ControllerAddress>
     texts.iter().map(read).collect()
 }
 
-/// Less than the least would not carry what a small site tells in a day.
-fn hourly_bytes(kilobytes: u64) -> Result<u64, ConfigError> {
-    if kilobytes == 0 {
-        return Ok(0);
-    }
-    let most = 10_000_000;
-    if !(HOURLY_KILOBYTES_LEAST..=most).contains(&kilobytes) {
-        return Err(ConfigError::value(
-            "controller.kilobytes_an_hour",
-            format!("{kilobytes} is out of range"),
-            format!("use {HOURLY_KILOBYTES_LEAST} to {most}, or 0 for no bound"),
-        ));
-    }
-    Ok(kilobytes.saturating_mul(1_000))
-}
-
 fn check_enforce(raw: &RawEnforce) -> Result<EnforceConfig, ConfigError> {
     let percent = within("enforce.guard_percent", raw.guard_percent, 1, 100)?;
     let lines = within("enforce.guard_lines", raw.guard_lines, 0, 100_000)?;
@@ -435,7 +425,10 @@ fn check_enforce(raw: &RawEnforce) -> Result<EnforceConfig, ConfigError> {
             3_600,
         )?),
         sample: Duration::from_secs(within("enforce.sample_seconds", raw.sample_seconds, 1, 3_600)?),
-        report: Duration::from_secs(within("enforce.report_seconds", raw.report_seconds, 1, 86_400)?),
+        report: {
+            let seconds = settable("enforce.report_seconds", Setting::ReportSeconds, raw.report_seconds)?;
+            Duration::from_secs(seconds)
+        },
         idle: Duration::from_secs(within("enforce.idle_seconds", raw.idle_seconds, 1, 86_400)?),
         guard_percent: u8::try_from(percent).unwrap_or(100),
         guard_lines: u32::try_from(lines).unwrap_or(u32::MAX),
@@ -464,17 +457,17 @@ fn check_upgrade(raw: &RawUpgrade, identity: Option<&Identity>) -> Result<Upgrad
 }
 
 fn check_level(text: &str) -> Result<LevelFilter, ConfigError> {
-    match text {
-        "error" => Ok(LevelFilter::ERROR),
-        "warn" => Ok(LevelFilter::WARN),
-        "info" => Ok(LevelFilter::INFO),
-        "debug" => Ok(LevelFilter::DEBUG),
-        other => Err(ConfigError::value(
-            "log.level",
-            format!("{other:?} is no level"),
-            "use error, warn, info or debug",
-        )),
-    }
+    let level = level(text).map_err(|bad| refused("log.level", bad))?;
+    Ok(level.parse().unwrap_or(LevelFilter::INFO))
+}
+
+/// A number that head office may set too: its bounds are those of both.
+fn settable(key: &str, setting: Setting, value: u64) -> Result<u64, ConfigError> {
+    setting.within(value).map_err(|bad| refused(key, bad))
+}
+
+fn refused(key: &str, BadValue { problem, cure }: BadValue) -> ConfigError {
+    ConfigError::value(key, problem, cure)
 }
 
 fn within(key: &str, value: u64, least: u64, most: u64) -> Result<u64, ConfigError> {

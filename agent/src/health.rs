@@ -41,6 +41,62 @@ pub struct Status {
     pub upgrade: UpgradeStatus,
     /// Memory in use, in bytes; 0 when the system does not say.
     pub rss_bytes: u64,
+    /// What can be set from head office, and whose what stands is.
+    #[serde(default)]
+    pub settings: SettingsStatus,
+}
+
+/// The settings that head office may set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsStatus {
+    /// Of those that head office set; 0 for none.
+    pub revision: u64,
+    /// Whether the device's own settings let it.
+    pub is_allowed: bool,
+    /// Each of them.
+    pub settings: Vec<SettingStatus>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingStatus {
+    /// Its name in the settings.
+    pub name: String,
+    /// What stands.
+    pub value: String,
+    /// Whether that is what head office set; otherwise it is what `agent.toml` says, or its default.
+    pub is_from_office: bool,
+    /// What head office wants in its place.
+    pub wanted: Option<String>,
+    /// Why that is not taken, where it cannot be.
+    pub refused: Option<String>,
+}
+
+impl SettingsStatus {
+    /// For people: what stands, by whose word. Empty for a status of a release before.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let of = |is_from_office: bool| {
+            let its = self.settings.iter().filter(|setting| setting.is_from_office == is_from_office);
+            its.map(|setting| format!("{} {}", setting.name, setting.value)).collect::<Vec<_>>().join(", ")
+        };
+        let groups = [("head office", of(true)), ("agent.toml", of(false))];
+        let said = groups.iter().filter(|(_, settings)| !settings.is_empty());
+        said.map(|(whose, settings)| format!("by {whose}: {settings}")).collect::<Vec<_>>().join("; ")
+    }
+
+    /// What of head office's is not taken, and why.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<String> {
+        let wanted = self.settings.iter().filter_map(|setting| Some((setting, setting.wanted.as_ref()?)));
+        wanted
+            .map(|(setting, wanted)| {
+                let why = "agent.toml says settings_from_head_office = false".to_owned();
+                let why = setting.refused.clone().unwrap_or(why);
+                format!("{} {wanted:?} of head office is not taken: {why}", setting.name)
+            })
+            .collect()
+    }
 }
 
 /// How the agent stands with releases of head office.

@@ -31,5 +31,6 @@ pub mod service;
 pub mod site;
 pub mod status;
 pub mod trouble;
+pub mod tuning;
 pub mod upgrade;
 pub mod usage;

@@ -391,6 +391,9 @@ fn describe(status: &Status, problems: &[String]) -> String {
     };
     text += &status.upgrade.said();
     text += &status.controller.line.said();
+    let settings = &status.settings;
+    let lines = [settings.said()].into_iter().filter(|said| !said.is_empty()).chain(settings.refusals());
+    lines.for_each(|line| text += &format!("settings    {line}\n"));
     text += &format!(
         "state       generation {} in force, {} on flash, {} on the routers{}; {}, {}\n",
         status.state.generation,

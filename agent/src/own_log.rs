@@ -112,6 +112,10 @@ impl Ring {
     }
 }
 
+/// There is one level of a process: whoever tries it in a test does so alone.
+#[cfg(test)]
+pub(crate) static TRIED: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +139,7 @@ mod tests {
 
     #[test]
     fn how_much_is_logged_changes_while_it_runs() {
+        let _alone = TRIED.blocking_lock();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(LevelFilter::TRACE)
             .with_writer(writer)

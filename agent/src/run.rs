@@ -30,6 +30,7 @@ use crate::link::tls::{TlsFileError, client_config};
 use crate::link::{self, ByteCounters, INBOUND_WAITING, LinkSettings};
 use crate::outbox::owner::{OwnerError, check_owner, note_owner};
 use crate::outbox::{Opening, Outbox, StoreError};
+use crate::own_log;
 use crate::reconcile::found::FoundMemory;
 use crate::reconcile::guard::GuardLimits;
 use crate::reconcile::orders::Orders;
@@ -38,6 +39,7 @@ use crate::remote::{self, Hands};
 use crate::service;
 use crate::site::{Ending, Ends, Site, Tools, UpgradeTools};
 use crate::status::{self, Doors};
+use crate::tuning::{Tuned, Tuning};
 use crate::upgrade::books::Books;
 use crate::upgrade::shelf::Shelf;
 use crate::upgrade::{self, Build};
@@ -145,6 +147,11 @@ pub async fn run_until(
     let (upgrade_errands, upgrade_asked) = mpsc::channel(upgrade::ERRANDS_WAITING);
     let writing = WriteGate::default();
 
+    let own = Tuned::of(&config);
+    let tuning = Tuning::new(own, config.controller.takes_settings, std::mem::take(&mut opening.settings));
+    own_log::set_level(tuning.now().log_level);
+    let tuned = tuning.watch();
+
     let log = ApiLog::default();
     let orders: BTreeMap<String, Orders> =
         config.routers.iter().map(|router| (router.name.clone(), Orders::default())).collect();
@@ -160,8 +167,7 @@ pub async fn run_until(
             outbox: outbox.clone(),
             state: state_sender,
             quotas: quotas.clone(),
-            report_every: config.enforce.report,
-            hourly_bytes: config.controller.hourly_bytes,
+            tuning,
             bytes,
             log: log.clone(),
             orders: orders.clone(),
@@ -196,6 +202,7 @@ pub async fn run_until(
         clock,
         questions: question_sender.clone(),
         reports: report_sender,
+        tuned: tuned.clone(),
         turn: Arc::default(),
     };
     let shelf = Shelf::of(&config.state_directory);
@@ -204,11 +211,8 @@ pub async fn run_until(
     tasks.spawn(upgrade::worker::run(open, hands.clock.clone(), upgrade_asked, hands.reports.clone()));
     // What was found on flash has been handed on, and would be held for as long as the agent runs.
     drop(opening);
-    let link_settings = LinkSettings {
-        site: config.site.clone(),
-        keep_alive: config.controller.keep_alive,
-        reconnect_base: config.controller.reconnect_base,
-    };
+    let link_settings =
+        LinkSettings { site: config.site.clone(), tuned, reconnect_base: config.controller.reconnect_base };
     tasks.spawn(Box::pin(renewal::run(renewal, dialer.line())));
     tasks.spawn(link::run(link_settings, dialer, outbox, ids, link_sender));
     let doors = Doors { releases, orders, state, clock: trusted, questions: question_sender };

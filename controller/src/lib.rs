@@ -38,6 +38,7 @@ pub mod quota;
 pub mod releases;
 pub mod router_writes;
 pub mod shutdown;
+pub mod site_settings;
 pub mod sites;
 pub mod staff;
 pub mod state;

@@ -13,6 +13,7 @@ pub mod enrolment;
 pub mod envelope;
 pub mod ids;
 pub mod release;
+pub mod settings;
 pub mod state_hash;
 pub mod topics;
 pub mod wire;

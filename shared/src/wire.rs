@@ -10,7 +10,7 @@ mod messages;
 
 pub use codes::{
     Access, CommandKind, CommandStatus, EventKind, FailureKind, Lane, LinePart, ReleaseStanding, Restraint,
-    RouterTrouble, Service, WriteStatus,
+    RouterTrouble, Service, Setting, WriteStatus,
 };
 pub use messages::*;
 
@@ -23,7 +23,8 @@ use crate::envelope::{self, EnvelopeError, Header};
 /// The oldest and newest contract that this release speaks; both ends use the lower of the two newest.
 pub const PROTOCOL_OLDEST: u16 = 1;
 /// See [`PROTOCOL_OLDEST`]. What came with which: 2 has [`WelcomeV1`] and [`UsageTotalsV1`], 3 has [`TellNowV1`],
-/// [`EventBatchV1`], [`CursorsV1`], [`LineReportV1`], [`SpreadV1`], [`AnswerV1`] and [`WantedReleaseV1`] with what belongs to it.
+/// [`EventBatchV1`], [`CursorsV1`], [`LineReportV1`], [`SpreadV1`], [`AnswerV1`], [`SettingsV1`], and [`WantedReleaseV1`] with what
+/// belongs to it.
 pub const PROTOCOL_NEWEST: u16 = 3;
 /// From this protocol on running totals are told by short names.
 pub const PROTOCOL_SHORT_TOTALS: u16 = 2;
@@ -181,6 +182,8 @@ direction! {
         PartWanted(ReleasePartWantedV1),
         /// How the site stands with the release that is wanted.
         Release(ReleaseStandingV1),
+        /// What became of settings.
+        SettingsStanding(SettingsStandingV1),
     }
 }
 
@@ -209,6 +212,8 @@ direction! {
         Wanted(WantedReleaseV1),
         /// Part of its file.
         Part(ReleasePartV1),
+        /// Settings of the agent.
+        Settings(SettingsV1),
     }
 }
 

@@ -13,7 +13,9 @@ use tawi_agent::health::Status;
 use tawi_agent::link::{ByteCounters, Connection, Delivery, FromLink, INBOUND_WAITING};
 use tawi_agent::outbox::{Keeper, Opening, Outbox};
 use tawi_agent::reconcile::orders::Orders;
+use tawi_agent::remote::Asked;
 use tawi_agent::site::{Ends, Question, Site, Tools, UpgradeTools};
+use tawi_agent::tuning::{Tuned, Tuning};
 use tawi_agent::usage::book::Quotas;
 use tawi_agent::usage::quota::QuotaBook;
 use tawi_shared::{Clock, IdSource, SiteId};
@@ -55,6 +57,8 @@ pub struct Heart {
     pub orders: Orders,
     /// The time as it believes it.
     pub time: TrustedClock,
+    /// What would be asked of the agent itself, and nobody does; `None`: nobody ever will.
+    pub errands: Option<mpsc::Receiver<Asked>>,
     /// What its line carried.
     pub counters: Arc<ByteCounters>,
     site: SiteId,
@@ -84,10 +88,16 @@ impl Heart {
         let counters = Arc::new(ByteCounters::default());
         let book = QuotaBook::load(opening.epoch, &opening.book, &opening.open_sessions);
         let orders = Orders::default();
+        let (errands, asked) = mpsc::channel(1);
+        let tuned = Tuned {
+            hourly_bytes: life.hourly_bytes,
+            report: Duration::from_secs(1_200),
+            keep_alive: None,
+            log_level: tawi_agent::own_log::level(),
+        };
         let tools = Tools {
-            // Nothing is asked of the agent itself here.
-            errands: mpsc::channel(1).0,
-            // And no release is.
+            errands,
+            // No release is asked for here.
             upgrade: UpgradeTools {
                 errands: mpsc::channel(1).0,
                 prove_within: Duration::MAX,
@@ -101,9 +111,8 @@ impl Heart {
             outbox: outbox.clone(),
             state: state_sender,
             quotas: Quotas::new(book),
-            report_every: Duration::from_secs(1_200),
+            tuning: Tuning::new(tuned, true, opening.settings.clone()),
             bytes: Arc::clone(&counters),
-            hourly_bytes: life.hourly_bytes,
             log: ApiLog::default(),
             routers: vec![ROUTER.to_owned()],
             orders: [(ROUTER.to_owned(), orders.clone())].into(),
@@ -121,6 +130,7 @@ impl Heart {
             reports,
             state,
             orders,
+            errands: Some(asked),
             time,
             counters,
             site,
@@ -216,5 +226,68 @@ impl Heart {
         let (answer, answered) = oneshot::channel();
         self.questions.send(Question::Standing(answer)).await.ok()?;
         answered.await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tawi_agent::outbox::Disk;
+    use tawi_shared::topics::Down;
+    use tawi_shared::wire::{
+        CommandKind, CommandResultV1, CommandStatus, CommandV1, CursorV1, Lane, UpMessage, encode,
+    };
+
+    use super::*;
+
+    /// What it says of commands, once it has done what there was to do.
+    async fn results(heart: &mut Heart) -> Vec<CommandResultV1> {
+        heart.status().await.expect("the heart beats");
+        let said = heart.said().into_iter().filter_map(|(_, bytes, _)| UpMessage::decode(&bytes).ok());
+        let result = |message| match message {
+            UpMessage::CommandResult(result) => Some(result),
+            _ => None,
+        };
+        said.filter_map(|(_, message)| result(message)).collect()
+    }
+
+    #[tokio::test]
+    async fn what_nobody_does_is_answered_and_the_heart_waits_for_nobody() {
+        let (site, clock, ids) = (SiteId::parse("a").unwrap(), Clock::system(), IdSource::seeded(1));
+        let life = Life { site: site.clone(), clock: clock.clone(), ids: ids.clone(), hourly_bytes: 0 };
+        let disk = Disk::new(1);
+        let (outbox, opening) = Outbox::inline(&disk, ids, clock);
+        let mut heart = Heart::start(&life, outbox, &opening);
+        heart.connect().await.unwrap();
+        let controller_clock_ms = life.clock.now().0;
+        for lane in Lane::ALL {
+            let cursor =
+                CursorV1 { lane: lane.code(), store_epoch: opening.epoch, cursor: 0, controller_clock_ms };
+            heart.hear(&Down::Ack.topic(&site), encode(&cursor, 0, 0, 0).unwrap()).await;
+        }
+        let mut told = Vec::new();
+        for id in ["first", "second", "third"] {
+            if id == "third" {
+                heart.errands = None;
+            }
+            let command = CommandV1 {
+                id: id.into(),
+                kind: CommandKind::Doctor.code(),
+                not_after_ms: i64::MAX,
+                router: String::new(),
+                line: String::new(),
+                argument: String::new(),
+                service: 0,
+            };
+            heart.hear(&Down::Command.topic(&site), encode(&command, 0, 0, 0).unwrap()).await;
+            told.extend(results(&mut heart).await);
+        }
+        let of = |id: &str| {
+            told.iter().rfind(|result| result.id == id).map(|result| (result.status, &*result.detail))
+        };
+        let failed = CommandStatus::Failed.code();
+        assert!(of("first").is_none_or(|(status, _)| status == CommandStatus::Executing.code()), "{told:?}");
+        assert_eq!(of("second"), Some((failed, "the agent is at too much already; ask again later")));
+        assert_eq!(of("third"), Some((failed, "the agent stops; ask again when it is back")));
+        heart.stop().await;
     }
 }

@@ -49,6 +49,7 @@ pub(super) struct RawController {
     pub(super) keep_alive_seconds: Option<u64>,
     pub(super) kilobytes_an_hour: u64,
     pub(super) reconnect_base_ms: u64,
+    pub(super) settings_from_head_office: bool,
 }
 
 impl Default for RawController {
@@ -65,6 +66,7 @@ impl Default for RawController {
             keep_alive_seconds: None,
             kilobytes_an_hour: 100,
             reconnect_base_ms: 2_000,
+            settings_from_head_office: true,
         }
     }
 }

@@ -250,7 +250,7 @@ fn every_refusal_names_its_key_and_a_cure() {
     check("site = \"a\"\nstate_directory = \"x\"\n[controller]\naddresses = [\"a\"]", "state_directory");
     check(&format!("{LEAST}keep_alive_seconds = 1"), "controller.keep_alive_seconds");
     // Head office would take the site for dead between two signs of life.
-    let too_long = KEEP_ALIVE_LONGEST.as_secs() + 1;
+    let too_long = tawi_shared::KEEP_ALIVE_LONGEST.as_secs() + 1;
     check(&format!("{LEAST}keep_alive_seconds = {too_long}"), "controller.keep_alive_seconds");
     check(&format!("{LEAST}reconnect_base_ms = 0"), "controller.reconnect_base_ms");
     check(&format!("{LEAST}server_name = \"a b\""), "controller.server_name");

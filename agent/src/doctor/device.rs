@@ -10,7 +10,7 @@ use tawi_shared::counted;
 
 use super::finding::Finding;
 use crate::config::WORLD_BITS;
-use crate::health::{CURE_OF_CLOCK, ClockStatus, FailingLine, Status};
+use crate::health::{CURE_OF_CLOCK, ClockStatus, FailingLine, SettingsStatus, Status};
 use crate::outbox::{RESERVE_BYTES, can_write, free_bytes};
 use crate::status::AskError;
 
@@ -117,6 +117,20 @@ fn unwritable(directory: &Path, error: &io::Error) -> Finding {
     Finding::bad("state directory", why, cure)
 }
 
+/// What the running agent goes by of what head office may set. An older one says nothing of it.
+fn settings(status: &SettingsStatus) -> Option<Finding> {
+    let (check, said, refused) = ("settings in force", status.said(), status.refusals());
+    if said.is_empty() {
+        return None;
+    }
+    if refused.is_empty() {
+        return Some(Finding::good(check, said));
+    }
+    let cure = "at head office: tawi-controller site settings, and site unset for what is not wanted; or take \
+                settings_from_head_office out of agent.toml";
+    Some(Finding::doubtful(check, format!("{said}; {}", refused.join("; ")), cure))
+}
+
 /// Lines that the running agent cannot make as they should be. Each router's own check tells why where it can be seen there.
 fn lines(status: &Status) -> Option<Finding> {
     let failing = &status.state.failing;
@@ -151,6 +165,7 @@ pub(super) fn agent(asked: &Result<Status, AskError>) -> Vec<Finding> {
             "start the installed release: systemctl restart tawi-agent",
         )
     }];
+    findings.extend(settings(&status.settings));
     findings.push(clock(&status.clock));
     findings.extend(lines(status));
     if let Some(problem) = &status.store.problem {

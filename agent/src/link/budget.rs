@@ -2,16 +2,17 @@
 //!
 //! ```text
 //! an hour's bytes ──four fifths, evenly──▶ the purse (holds one fifth) ──▶ fresh totals, while anything is in it
-//!                                             ▲                       └──▶ the backlog and the log, while it is over half full
+//!                                             ▲                       └──▶ the backlog, the log and answers, while it is over half full
 //!          everything that the line carried ──┘ paid afterwards, whatever it was
 //! ```
 //!
 //! So the backlog takes no more than nine tenths of the hour's bytes and one record out of any hour, wherever that begins, and
 //! what is fresh no more than all of them and one telling; but for what is told again after a cut, and for a start of the agent, which
 //! begins with a full purse. What may not wait (hello, answers, events, state) is said in any case; it is paid all the same, and the
-//! rest waits the longer for it, up to a floor that no debt takes away: fresh totals once in an hour, and a record of the backlog in a
-//! quarter of one. No debt is larger than the purse, or than one large record where that is more. What is told is charged by its size
-//! at once, and set right by what the line really carried when all is answered.
+//! rest waits the longer for it, up to a floor that no debt takes away: fresh totals once in an hour, a record of the backlog in a
+//! quarter of one, and 16 kB an hour of what head office asked to know, so that a doctor's answer always comes. No debt is larger
+//! than the purse, or than one large record where that is more. What is told is charged by its size at once, and set right by what
+//! the line really carried when all is answered.
 
 use std::time::Duration;
 
@@ -33,6 +34,10 @@ const HOUR_MS: u64 = 3_600_000;
 const FRESH_FLOOR: Duration = Duration::from_secs(3_600);
 const BACKLOG_FLOOR: Duration = Duration::from_secs(900);
 
+/// Of answers to head office so much may be told at once, and as much in each hour, however much is owed: the report of a doctor
+/// has a few kilobytes, and whoever asks for one waits before it.
+pub const ANSWERS_FLOOR: u64 = 16_000;
+
 /// What may be told now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {
@@ -40,11 +45,13 @@ pub struct Allowance {
     pub fresh: bool,
     /// How many bytes of what was noted while the site was cut off, or of the log.
     pub backlog_bytes: u64,
+    /// Whether a part of an answer to head office may be.
+    pub answers: bool,
 }
 
 impl Allowance {
     /// Everything.
-    pub const ALL: Self = Self { fresh: true, backlog_bytes: u64::MAX };
+    pub const ALL: Self = Self { fresh: true, backlog_bytes: u64::MAX, answers: true };
 }
 
 /// The purse.
@@ -61,6 +68,9 @@ pub struct Budget {
     /// When fresh totals, and something of the backlog, were last told.
     fresh_told: Duration,
     backlog_told: Duration,
+    /// What is left of the floor of answers, and up to when it was filled; less than nothing after a part that was larger.
+    answers_left: i64,
+    answers_filled: Duration,
 }
 
 impl Budget {
@@ -68,10 +78,35 @@ impl Budget {
     #[must_use]
     pub fn new(hourly: u64) -> Self {
         let none = Duration::ZERO;
-        let mut budget =
-            Self { hourly, left: 0, filled: none, charged: 0, fresh_told: none, backlog_told: none };
+        let mut budget = Self {
+            hourly,
+            left: 0,
+            filled: none,
+            charged: 0,
+            fresh_told: none,
+            backlog_told: none,
+            answers_left: signed(ANSWERS_FLOOR),
+            answers_filled: none,
+        };
         budget.left = budget.purse();
         budget
+    }
+
+    /// Another bound from now on. What was told stays paid for; the purse holds no more than the new one does, and owes no
+    /// more either.
+    pub fn set_hourly(&mut self, hourly: u64, now: Duration) {
+        if hourly == self.hourly {
+            return;
+        }
+        let was_unbounded = self.hourly == 0;
+        if was_unbounded {
+            self.filled = now;
+        } else {
+            self.fill(now);
+        }
+        self.hourly = hourly;
+        let purse = self.purse();
+        self.left = if was_unbounded { purse } else { self.left.clamp(purse.saturating_neg(), purse) };
     }
 
     /// Bytes an hour; 0 without a bound.
@@ -92,6 +127,7 @@ impl Budget {
         Allowance {
             fresh: self.left > 0 || waited(self.fresh_told, FRESH_FLOOR),
             backlog_bytes: u64::try_from(above_half).unwrap_or(0).max(least),
+            answers: above_half > 0 || self.answers_left > 0,
         }
     }
 
@@ -119,6 +155,15 @@ impl Budget {
     /// A part of so many bytes is asked for.
     pub fn asked_part(&mut self, bytes: u32) {
         self.charge(u64::from(bytes).saturating_add(AROUND_A_PART));
+    }
+
+    /// A part of an answer of so many bytes is told. The floor is spent first where the purse is less than half full.
+    pub fn told_answer(&mut self, bytes: u64) {
+        let bytes = bytes.saturating_add(AROUND_A_RECORD);
+        if self.left <= self.purse() / 2 {
+            self.answers_left = self.answers_left.saturating_sub_unsigned(bytes);
+        }
+        self.charge(bytes);
     }
 
     /// Fresh totals were told, or there were none.
@@ -150,12 +195,10 @@ impl Budget {
 
     fn fill(&mut self, now: Duration) {
         let rate = self.hourly.saturating_sub(self.hourly / PURSE_SHARE).max(1);
-        let passed = u64::try_from(now.saturating_sub(self.filled).as_millis()).unwrap_or(u64::MAX);
-        let bytes = passed.saturating_mul(rate) / HOUR_MS;
-        // The rest of a byte stays in the time.
-        let paid_for = Duration::from_millis(bytes.saturating_mul(HOUR_MS) / rate);
-        self.filled = self.filled.saturating_add(paid_for);
+        let bytes = earned(&mut self.filled, now, rate);
         self.put(bytes);
+        let floor = earned(&mut self.answers_filled, now, ANSWERS_FLOOR);
+        self.answers_left = self.answers_left.saturating_add_unsigned(floor).min(signed(ANSWERS_FLOOR));
     }
 
     fn put(&mut self, bytes: u64) {
@@ -163,8 +206,21 @@ impl Budget {
     }
 
     fn purse(&self) -> i64 {
-        i64::try_from(self.hourly / PURSE_SHARE).unwrap_or(i64::MAX)
+        signed(self.hourly / PURSE_SHARE)
     }
+}
+
+/// What an hourly rate has brought since `filled`, which moves on by what that takes: the rest of a byte stays in the time.
+fn earned(filled: &mut Duration, now: Duration, rate: u64) -> u64 {
+    let passed = u64::try_from(now.saturating_sub(*filled).as_millis()).unwrap_or(u64::MAX);
+    let bytes = passed.saturating_mul(rate) / HOUR_MS;
+    let paid_for = Duration::from_millis(bytes.saturating_mul(HOUR_MS) / rate.max(1));
+    *filled = filled.saturating_add(paid_for);
+    bytes
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -188,7 +244,8 @@ mod tests {
     fn the_backlog_leaves_half_of_the_purse_to_what_is_fresh() {
         let mut budget = Budget::new(100_000);
         let check = |budget: &mut Budget, minute, fresh, backlog_bytes| {
-            assert_eq!(budget.allowance(at(minute)), Allowance { fresh, backlog_bytes });
+            let allowance = budget.allowance(at(minute));
+            assert_eq!((allowance.fresh, allowance.backlog_bytes), (fresh, backlog_bytes));
         };
         check(&mut budget, 0, true, 10_000);
         budget.told(9_680);
@@ -227,6 +284,75 @@ mod tests {
             }
             let since = (at(minute) - budget.fresh_told, at(minute) - budget.backlog_told);
             assert!(since.0 < FRESH_FLOOR && since.1 < BACKLOG_FLOOR, "{since:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_waits_like_the_backlog_but_a_doctors_always_comes() {
+        let mut budget = Budget::new(10_000);
+        let mut carried = 0;
+        let mut may_be_told = |budget: &mut Budget, minute| {
+            budget.allowance(at(minute));
+            carried += 5_000_000;
+            budget.settle(carried, false);
+            budget.allowance(at(minute)).answers
+        };
+        // However much is owed: a report of a doctor, and then no more of it until that is paid for.
+        for _ in 0..4 {
+            assert!(may_be_told(&mut budget, 0));
+            budget.told_answer(4_000 - AROUND_A_RECORD);
+        }
+        assert!(!may_be_told(&mut budget, 0));
+        assert!(may_be_told(&mut budget, 1));
+        budget.told_answer(8_000);
+        assert!(!may_be_told(&mut budget, 30));
+        assert!(may_be_told(&mut budget, 33));
+        // Where the purse is over half full, it is no part of the floor.
+        let mut budget = Budget::new(1_000_000);
+        while budget.allowance(at(0)).backlog_bytes > 0 {
+            budget.told_answer(40_000);
+        }
+        assert_eq!(budget.answers_left, i64::try_from(ANSWERS_FLOOR).unwrap());
+    }
+
+    #[test]
+    fn another_bound_holds_from_its_moment_on() {
+        let mut budget = Budget::new(0);
+        budget.set_hourly(100_000, at(600));
+        assert_eq!(
+            budget.allowance(at(600)).backlog_bytes,
+            10_000,
+            "it begins with a full purse, and no fuller"
+        );
+        budget.settle(1_000_000, false);
+        budget.set_hourly(10_000, at(601));
+        assert_eq!(budget.left, -2_000, "what is owed is no more than the new purse");
+        budget.set_hourly(0, at(602));
+        assert_eq!(budget.allowance(at(602)), Allowance::ALL);
+    }
+
+    proptest! {
+        #[test]
+        fn no_hour_carries_more_answers_than_its_bytes_and_the_floor(
+            hourly in 15_000_u64..1_000_000, steps in prop::collection::vec((0_u64..240, 0_u64..4_000), 1..400),
+        ) {
+            let (mut budget, mut now) = (Budget::new(hourly), Duration::ZERO);
+            let mut told: Vec<(Duration, u64)> = Vec::new();
+            for (seconds, bytes) in steps {
+                now += Duration::from_secs(seconds);
+                if budget.allowance(now).answers {
+                    budget.told_answer(bytes);
+                    told.push((now, bytes + AROUND_A_RECORD));
+                }
+            }
+            let hour = Duration::from_secs(3_600);
+            for (begin, _) in &told {
+                let within = told.iter().filter(|(at, _)| at >= begin && *at < *begin + hour);
+                let sum: u64 = within.map(|(_, bytes)| bytes).sum();
+                // A floor that was full and was filled once more; and of each of both one part over it.
+                let most = hourly / 10 * 9 + 10 + 2 * (ANSWERS_FLOOR + 4_000 + AROUND_A_RECORD);
+                prop_assert!(sum <= most, "{sum} bytes of {hourly}");
+            }
         }
     }
 

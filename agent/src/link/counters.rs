@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tawi_shared::envelope;
-use tawi_shared::topics::{Down, Up};
+use tawi_shared::topics::Down;
 use tawi_shared::wire::{LinePart, is_of_release};
 
 use super::ledger::{ByPart, PARTS};
@@ -93,17 +93,8 @@ impl ByteCounters {
     }
 
     /// Something is said.
-    pub(super) fn said(&self, what: Up, message: &[u8], bytes: usize) {
-        self.up.said(
-            match what {
-                _ if is_of_upgrade(message) => LinePart::Upgrade,
-                Up::Hello | Up::Ack | Up::Bye => LinePart::Talk,
-                Up::Usage => LinePart::Usage,
-                Up::Event => LinePart::Events,
-                Up::Log => LinePart::Log,
-            },
-            bytes,
-        );
+    pub(super) fn said(&self, what: LinePart, message: &[u8], bytes: usize) {
+        self.up.said(if is_of_upgrade(message) { LinePart::Upgrade } else { what }, bytes);
     }
 
     /// Something was heard; `None` where nobody knows the topic.
@@ -166,8 +157,8 @@ mod tests {
         counters.connected();
         counters.sent(2_000);
         counters.received(500);
-        counters.said(Up::Usage, &[], 1_200);
-        counters.said(Up::Bye, &[], 100);
+        counters.said(LinePart::Usage, &[], 1_200);
+        counters.said(LinePart::Talk, &[], 100);
         counters.heard(Some(Down::State), &[], 300);
         assert_eq!(counters.totals(), (2_000, 500));
         let (up, down) = (2_000 + 52 * (3 + 4), 500 + 52 * (3 + 3));

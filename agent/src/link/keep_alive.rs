@@ -35,6 +35,13 @@ impl KeepAlive {
         Self { is_fixed: fixed.is_some(), now, most: KEEP_ALIVE_LONGEST }
     }
 
+    /// Other settings: what was learned is given up for them, and learned anew when they leave it open again.
+    pub fn set(&mut self, fixed: Option<Duration>) {
+        if fixed.is_some() || self.is_fixed {
+            *self = Self::new(fixed);
+        }
+    }
+
     /// For the next connection.
     #[must_use]
     pub fn interval(&self) -> Duration {
@@ -98,6 +105,13 @@ mod tests {
     fn a_short_connection_says_nothing_and_the_settings_are_kept_to() {
         let mut learned = KeepAlive::new(None);
         learned.ended(Duration::from_secs(1_439), false);
+        assert_eq!(seconds(&learned), 240);
+        learned.ended(HOUR, true);
+        learned.set(None);
+        assert_eq!(seconds(&learned), 120, "settings that leave it open leave what was learned");
+        learned.set(Some(Duration::from_secs(90)));
+        assert_eq!(seconds(&learned), 90);
+        learned.set(None);
         assert_eq!(seconds(&learned), 240);
         let mut fixed = KeepAlive::new(Some(Duration::from_secs(20)));
         for was_silent in [true, false] {

@@ -27,10 +27,11 @@ use std::time::Duration;
 
 use tawi_shared::{IdSource, SiteId};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::outbox::Outbox;
+use crate::tuning::Tuned;
 use backoff::Backoff;
 pub use counters::ByteCounters;
 use dialer::{Dialed, Dialer};
@@ -76,8 +77,8 @@ pub type LinkSender = mpsc::Sender<FromLink>;
 pub struct LinkSettings {
     /// Whose topics.
     pub site: SiteId,
-    /// How often a silent line is tried; `None` to learn it.
-    pub keep_alive: Option<Duration>,
+    /// How often a silent line is tried is among what stands.
+    pub tuned: watch::Receiver<Tuned>,
     /// The first pause before another try.
     pub reconnect_base: Duration,
 }
@@ -118,8 +119,9 @@ pub async fn run(
     core: LinkSender,
 ) {
     let mut backoff = Backoff::new(settings.reconnect_base);
-    let mut keep_alive = KeepAlive::new(settings.keep_alive);
+    let mut keep_alive = KeepAlive::new(settings.tuned.borrow().keep_alive);
     loop {
+        keep_alive.set(settings.tuned.borrow().keep_alive);
         match connect_once(&settings, &mut keep_alive, &mut dialer, &outbox, &core).await {
             Ok(ended) => {
                 if ended.was_good {

@@ -19,7 +19,7 @@ use rumqttc::{
 };
 use tawi_shared::SiteId;
 use tawi_shared::topics::{Up, down_filter, parse_down};
-use tawi_shared::wire::{ByeV1, encode};
+use tawi_shared::wire::{ByeV1, LinePart, encode};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -100,7 +100,16 @@ impl Connection {
     /// # Errors
     /// [`Lost`]: drop the connection.
     pub fn say(&self, up: Up, bytes: Vec<u8>) -> Result<(), Lost> {
-        self.publish(up, QoS::AtLeastOnce, bytes)
+        self.publish((up, part_of(up)), QoS::AtLeastOnce, bytes)
+    }
+
+    /// Tells what head office asked to know; lightly where the next one replaces it. Never waits.
+    ///
+    /// # Errors
+    /// [`Lost`]: drop the connection.
+    pub fn answer(&self, bytes: Vec<u8>, is_light: bool) -> Result<(), Lost> {
+        let qos = if is_light { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+        self.publish((Up::Ack, LinePart::Remote), qos, bytes)
     }
 
     /// Says something that is answered by head office itself, at most once. Never waits.
@@ -108,12 +117,12 @@ impl Connection {
     /// # Errors
     /// [`Lost`]: drop the connection.
     pub fn say_lightly(&self, up: Up, bytes: Vec<u8>) -> Result<(), Lost> {
-        self.publish(up, QoS::AtMostOnce, bytes)
+        self.publish((up, part_of(up)), QoS::AtMostOnce, bytes)
     }
 
-    fn publish(&self, up: Up, qos: QoS, bytes: Vec<u8>) -> Result<(), Lost> {
+    fn publish(&self, (up, part): (Up, LinePart), qos: QoS, bytes: Vec<u8>) -> Result<(), Lost> {
         let topic = up.topic(&self.site);
-        self.counters.said(up, &bytes, bytes.len().saturating_add(topic.len()));
+        self.counters.said(part, &bytes, bytes.len().saturating_add(topic.len()));
         self.client.try_publish(topic, qos, false, bytes).map_err(|_| Lost)
     }
 
@@ -142,6 +151,16 @@ impl Connection {
         if is_said && self.client.try_disconnect().is_ok() {
             let _ = tokio::time::timeout(FAREWELL_DEADLINE, self.drained).await;
         }
+    }
+}
+
+/// What is said on a topic for, where nothing else is known of it.
+fn part_of(up: Up) -> LinePart {
+    match up {
+        Up::Hello | Up::Ack | Up::Bye => LinePart::Talk,
+        Up::Usage => LinePart::Usage,
+        Up::Event => LinePart::Events,
+        Up::Log => LinePart::Log,
     }
 }
 

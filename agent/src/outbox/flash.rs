@@ -19,16 +19,16 @@ use super::former::Line1;
 use super::framing::unframe;
 use super::records::{
     BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_LEAP,
-    META_LINE, META_LINE_BEFORE, META_LIVED, META_MEMORY_BEFORE, META_SILENCE, META_STATE, META_STRUCK,
-    META_UNSEEN, META_VOUCHED, PERIOD, SEALED, StoredLine, StoredProfile, StoredState, cut_key, cut_of,
-    line_key, line_of, memory_key, memory_of, numbered, own_password_key, own_password_of, profile_key,
-    router_key, router_of, unseen_key, unseen_of,
+    META_LINE, META_LINE_BEFORE, META_LIVED, META_MEMORY_BEFORE, META_SETTINGS, META_SILENCE, META_STATE,
+    META_STRUCK, META_UNSEEN, META_VOUCHED, PERIOD, SEALED, StoredLine, StoredProfile, StoredState, cut_key,
+    cut_of, line_key, line_of, memory_key, memory_of, numbered, own_password_key, own_password_of,
+    profile_key, router_key, router_of, unseen_key, unseen_of,
 };
 use super::short_names::ShortNames;
 use super::store::{Changes, Place, Store, engine, length};
 use super::{
     LaneSizes, LeftOut, Marks, Opening, Overview, RESERVE_BYTES, REWRITE_FACTOR, REWRITE_SLACK_BYTES,
-    StoreError, StoreHealth, WAITING_BYTES,
+    StoreError, StoreHealth, URGENT_RESERVE_BYTES, WAITING_BYTES,
 };
 use crate::clock::{KeptTime, LeapInDoubt};
 use crate::contact::KeptSilence;
@@ -36,6 +36,7 @@ use crate::desired::DesiredState;
 use crate::link::ledger::KeptLine;
 use crate::reconcile::guard::KeptCuts;
 use crate::reconcile::memory::RouterMemory;
+use crate::tuning::FromOffice;
 use crate::usage::quota::{BookRecords, CountedBefore, PeriodCounted, QuotaBook};
 
 /// What a line or profile takes on flash, roughly, for deciding whether a rewrite pays.
@@ -121,6 +122,7 @@ impl Flash {
             memories: flash.load_memories()?,
             commands: flash.load_commands()?,
             marks: flash.load_marks()?,
+            settings: flash.store.get(Place::Meta, META_SETTINGS)?.unwrap_or_default(),
         };
         Ok((flash, opening))
     }
@@ -276,6 +278,13 @@ impl Flash {
         self.store.commit(&changes)?;
         self.has_leap = marks.time.leap_in_doubt.is_some();
         Ok(())
+    }
+
+    /// Puts on flash what head office set of the settings, durably. It may use the reserve: a few bytes, seldom.
+    pub(super) fn put_settings(&mut self, settings: &FromOffice) -> Result<(), StoreError> {
+        self.store.require(URGENT_RESERVE_BYTES)?;
+        self.put_meta(META_SETTINGS, settings)?;
+        self.sync()
     }
 
     fn load_marks(&mut self) -> Result<Marks, StoreError> {

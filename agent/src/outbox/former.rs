@@ -67,7 +67,7 @@ pub(super) fn session(key: &[u8], bytes: &[u8]) -> Result<StoredSession, BadReco
     with_totals.or_else(|_| unframe::<Session1<Mark1>>(key, 1, bytes).map(StoredSession::from))
 }
 
-/// What the line carried in a month, before upgrades were a part of it.
+/// What the line carried in a month, before upgrades and what is asked of the agent were parts of it.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub(super) struct Month1 {
@@ -94,5 +94,23 @@ impl From<Month1> for LineMonth {
 impl From<Line1> for KeptLine {
     fn from(former: Line1) -> Self {
         Self { running: former.running.into(), before: former.before.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::framing::frame;
+
+    #[test]
+    fn what_the_line_carried_is_read_as_it_lay_before_it_had_a_part_for_what_is_asked_of_the_agent() {
+        let parts: [(u64, u64); 6] = [(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12)];
+        let bytes = frame(b"line-1", 1, &((202_611_u32, parts), (202_610_u32, parts))).unwrap();
+        let former: Line1 = unframe(b"line-1", 1, &bytes).unwrap();
+        let kept = KeptLine::from(former);
+        assert_eq!((kept.running.month, kept.before.month), (202_611, 202_610));
+        assert_eq!(kept.running.parts.get(..6), Some(&parts[..]));
+        assert_eq!((kept.running.parts[6], kept.before.total()), ((0, 0), 78));
+        assert!(unframe::<KeptLine>(b"line-1", 1, &bytes).is_err(), "neither is read as the other");
     }
 }

@@ -43,6 +43,7 @@ use crate::flow::Event;
 use crate::link::window::{Next, Room};
 use crate::reconcile::memory::RouterMemory;
 use crate::site::cadence::UsageDue;
+use crate::tuning::FromOffice;
 use crate::usage::counted::Counted;
 use crate::usage::quota::{CountedBefore, PeriodRecord, QuotaBook};
 use aside::Memory;
@@ -149,6 +150,14 @@ impl Keeper {
         };
         keeper.newest = Arc::clone(&opening.state);
         (keeper, opening)
+    }
+
+    /// Puts on flash what head office set of the settings, durably.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it is not there, and a restart does not know it. Head office sends it again then.
+    pub fn put_settings(&mut self, settings: FromOffice) -> Result<(), StoreError> {
+        self.attempt(|flash, _| flash.put_settings(&settings))
     }
 
     /// Puts the desired state on flash, durably.

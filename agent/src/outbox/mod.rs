@@ -51,6 +51,7 @@ use crate::flow::Event;
 use crate::link::ledger::KeptLine;
 use crate::reconcile::found::Remembered;
 use crate::reconcile::memory::RouterMemory;
+use crate::tuning::FromOffice;
 use crate::usage::counted::Counted;
 use crate::usage::quota::{BookRecords, PeriodRecord};
 
@@ -297,6 +298,8 @@ pub struct Opening {
     pub commands: Vec<Kept>,
     /// What it says of time.
     pub marks: Marks,
+    /// What head office set of the agent's settings.
+    pub settings: FromOffice,
 }
 
 /// What a restart must know of time and of the line. All of it is counted by the agent itself, and only while it runs.
@@ -338,6 +341,8 @@ pub struct FoundLate {
     pub commands: Vec<Kept>,
     /// What it says of time.
     pub marks: Marks,
+    /// What head office set of the agent's settings.
+    pub settings: FromOffice,
     /// Whether that is not all, because the store was damaged and had to begin anew.
     pub is_lost: bool,
 }
@@ -351,8 +356,14 @@ impl FoundLate {
             lived: opening.marks.lived,
         };
         let memories = routers.into_iter().map(|router| (router.clone(), remembered(router))).collect();
-        let (state, commands) = (Arc::clone(&opening.state), opening.commands.clone());
-        Self { state, memories, commands, marks: opening.marks, is_lost: opening.lost.is_some() }
+        Self {
+            state: Arc::clone(&opening.state),
+            memories,
+            commands: opening.commands.clone(),
+            marks: opening.marks,
+            settings: opening.settings.clone(),
+            is_lost: opening.lost.is_some(),
+        }
     }
 
     fn has_begun(&self, command: &str) -> bool {

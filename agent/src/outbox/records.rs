@@ -20,6 +20,7 @@
 //! meta           leap               (UnixMillis, UnixMillis)      see `LeapInDoubt`
 //! meta           silence, struck, lived  u64         milliseconds, see `Marks`
 //! meta           line-2             KeptLine         what the line carried
+//! meta           settings-1         FromOffice       what head office set of the agent's settings
 //! meta           own-password ‖ line ‖ router   u64    see `RouterMemory::own_passwords`
 //! meta           unseen ‖ line                  u64    the generation that brought a line whose sessions were not looked at yet
 //! meta           cut-1 ‖ line ‖ router          Option<UnixMillis>    see `RouterMemory::cuts`
@@ -69,6 +70,8 @@ pub(super) const META_LIVED: &[u8] = b"lived";
 pub(super) const META_LINE: &[u8] = b"line-2";
 /// The shape before: read, and written no more.
 pub(super) const META_LINE_BEFORE: &[u8] = b"line-1";
+/// With the number of its shape.
+pub(super) const META_SETTINGS: &[u8] = b"settings-1";
 const META_ROUTER: &[u8] = b"router/";
 /// With the number of its shape: a memory of a shape before has no place here, and none of its bytes are read as another.
 const META_MEMORY: &[u8] = b"memory-2/";

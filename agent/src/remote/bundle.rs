@@ -2,7 +2,7 @@
 //! and the last lines of the log.
 //!
 //! Settings are named one by one, so that one which is added later is missing here and not told by mistake. It reads a few
-//! small files of the system, each up to a limit.
+//! small files of the system, each up to a limit. On a metered line it has fewer lines of the log: whoever asked waits for it.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -14,6 +14,7 @@ use tawi_shared::wire::{ANSWER_PART_BYTES, ANSWER_PARTS};
 
 use crate::config::{Config, RouterConfig, RouterTransport};
 use crate::health::Status;
+use crate::link::budget::ANSWERS_FLOOR;
 use crate::outbox::free_bytes;
 use crate::own_log;
 
@@ -26,9 +27,20 @@ const FILE_BYTES: u64 = 4 * 1024;
 /// Thermal zones that are looked at.
 const ZONES: usize = 8;
 
+/// How large it may be where so many bytes may be told in an hour; 0 without a bound: what the line carries in about a quarter
+/// of an hour, besides what may always be told.
+fn bytes_most(hourly_bytes: u64) -> usize {
+    if hourly_bytes == 0 {
+        return BUNDLE_BYTES;
+    }
+    let bytes = ANSWERS_FLOOR.saturating_add(hourly_bytes / 4);
+    usize::try_from(bytes).map_or(BUNDLE_BYTES, |bytes| bytes.min(BUNDLE_BYTES))
+}
+
 /// The whole.
 pub(super) fn of(config: &Config, status: &Status, now: UnixMillis) -> String {
     let mut lines = own_log::last_lines();
+    let most = bytes_most(status.controller.line.hourly_bytes);
     loop {
         let bundle = json!({
             "schema": SCHEMA,
@@ -42,7 +54,7 @@ pub(super) fn of(config: &Config, status: &Status, now: UnixMillis) -> String {
             "log": lines,
         });
         let text = serde_json::to_string_pretty(&bundle).unwrap_or_default();
-        if text.len() <= BUNDLE_BYTES || lines.is_empty() {
+        if text.len() <= most || lines.is_empty() {
             return text;
         }
         // Escaped, a line may be six times as long as it was: the newest are worth the most.
@@ -89,6 +101,7 @@ fn settings(config: &Config) -> Value {
             "proxy_has_credentials": office.proxy.as_ref().is_some_and(|proxy| proxy.credentials.is_some()),
             "keep_alive_seconds": office.keep_alive.map(|every| every.as_secs()),
             "hourly_bytes": office.hourly_bytes,
+            "settings_from_head_office": office.takes_settings,
             "reconnect_base_seconds": office.reconnect_base.as_secs(),
         },
         "enforce": {
@@ -167,6 +180,12 @@ mod tests {
         assert_eq!(kilobytes("", "MemTotal:"), None);
         assert_eq!(first_number(Some("123.45 99.1".into())), Some(123));
         assert_eq!(small("/nowhere"), None);
+    }
+
+    #[test]
+    fn on_a_metered_line_the_whole_is_small() {
+        assert_eq!([0, 10_000, 100_000].map(bytes_most), [BUNDLE_BYTES, 18_500, 41_000]);
+        assert_eq!(bytes_most(u64::MAX), BUNDLE_BYTES);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tawi_shared::Clock;
 use tawi_shared::wire::{CommandKind, CommandV1};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use tracing::level_filters::LevelFilter;
@@ -27,6 +27,7 @@ use crate::flow::{Done, Report, ReportSender};
 use crate::health::Status;
 use crate::own_log;
 use crate::site::Question;
+use crate::tuning::Tuned;
 
 /// Commands that wait here; the desk has no more of them begun.
 pub const WAITING: usize = 8;
@@ -104,6 +105,8 @@ pub struct Hands {
     pub questions: mpsc::Sender<Question>,
     /// Where what became of it goes.
     pub reports: ReportSender,
+    /// How much is logged where no command says otherwise is among what stands.
+    pub tuned: watch::Receiver<Tuned>,
     /// One looks at routers at a time, however often it is asked for.
     pub turn: Arc<Mutex<()>>,
 }
@@ -112,13 +115,14 @@ pub struct Hands {
 pub async fn run(hands: Hands, mut asked: mpsc::Receiver<Asked>) {
     let mut running = JoinSet::new();
     let mut level_until: Option<Instant> = None;
+    let mut tuned = hands.tuned.clone();
     loop {
         let back = level_until.unwrap_or_else(Instant::now);
         tokio::select! {
             next = asked.recv() => {
                 let Some(Asked { id, errand }) = next else { break };
                 if let Errand::SetLogLevel(level) = errand {
-                    let is_other = level != hands.config.log_level;
+                    let is_other = level != hands.lasting_level();
                     level_until = is_other.then(|| Instant::now() + LEVEL_STANDS);
                     hands.set_level(id, level).await;
                 } else {
@@ -127,9 +131,12 @@ pub async fn run(hands: Hands, mut asked: mpsc::Receiver<Asked>) {
             }
             () = sleep_until(back), if level_until.is_some() => {
                 level_until = None;
-                own_log::set_level(hands.config.log_level);
-                info!(log.level = %hands.config.log_level, "the log is at the level of the settings again");
+                let level = hands.lasting_level();
+                own_log::set_level(level);
+                info!(log.level = %level, "the log is at the level of the settings again");
             }
+            // What a command set stands for its time all the same.
+            Ok(()) = tuned.changed(), if level_until.is_none() => own_log::set_level(hands.lasting_level()),
             Some(ended) = running.join_next() => {
                 if let Err(error) = ended {
                     warn!(%error, "what head office asked for ended badly");
@@ -160,10 +167,15 @@ impl Hands {
         let _ = self.reports.send(Report::Answer { id: id.to_owned(), text, is_whole }).await;
     }
 
+    /// As much as is logged where no command says otherwise.
+    fn lasting_level(&self) -> LevelFilter {
+        self.tuned.borrow().log_level
+    }
+
     async fn set_level(&self, id: String, level: LevelFilter) {
         own_log::set_level(level);
         warn!(log.level = %level, "head office has set how much is logged");
-        let words = match level == self.config.log_level {
+        let words = match level == self.lasting_level() {
             true => format!("the log is at {level}, as in the settings"),
             false => format!("the log is at {level} until a restart, and for 24 h at most"),
         };
@@ -190,7 +202,7 @@ impl Hands {
     }
 
     async fn watch(&self, id: &str, lasts: Duration) -> Done {
-        let (until, mut turn, mut times) = (Instant::now() + lasts, interval(WATCH_EVERY), 0_u32);
+        let (until, mut turn) = (Instant::now() + lasts, interval(WATCH_EVERY));
         loop {
             tokio::select! {
                 () = sleep_until(until) => break,
@@ -198,9 +210,8 @@ impl Hands {
             }
             let Some(status) = self.status().await else { return Done::failed(NO_STATUS) };
             self.answer(id, bundle::summary(&status), false).await;
-            times = times.saturating_add(1);
         }
-        Done::succeeded(format!("watched for {} s, told {times} times", lasts.as_secs()))
+        Done::succeeded(format!("watched for {} s", lasts.as_secs()))
     }
 
     async fn status(&self) -> Option<Status> {
@@ -218,6 +229,74 @@ const NO_STATUS: &str = "the agent did not say how it stands in 10 s; ask again"
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Environment;
+    use crate::tuning::{FromOffice, Tuning};
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    /// Settings of a site, which nobody goes by here.
+    fn config() -> Config {
+        let name = format!("tawi-remote-{}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let text = "site = \"nyeri-01\"\n[controller]\naddresses = [\"isp.example\"]\n";
+        std::fs::write(&path, text).unwrap();
+        let config = Config::load(&path, &Environment::default()).unwrap();
+        std::fs::remove_file(path).unwrap();
+        config
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_level_of_the_log_stands_for_a_day_and_what_lasts_is_back_then() {
+        let _alone = own_log::TRIED.lock().await;
+        let config = config();
+        let mut tuning = Tuning::new(Tuned::of(&config), true, FromOffice::default());
+        let (reports, mut told) = mpsc::channel(8);
+        let (questions, _nobody) = mpsc::channel(1);
+        let (errands, asked) = mpsc::channel(WAITING);
+        let hands = Hands {
+            config: Arc::new(config),
+            clock: Clock::system(),
+            questions,
+            reports,
+            tuned: tuning.watch(),
+            turn: Arc::default(),
+        };
+        own_log::set_level(LevelFilter::INFO);
+        let running = tokio::spawn(run(hands, asked));
+        let mut set = async |level: LevelFilter| {
+            let errand = Errand::SetLogLevel(level);
+            errands.send(Asked { id: level.to_string(), errand }).await.unwrap();
+            match told.recv().await {
+                Some(Report::Ordered { id, done, .. }) if id == level.to_string() => done.detail,
+                other => panic!("{other:?}"),
+            }
+        };
+        let after = async |span: Duration| {
+            tokio::time::sleep(span).await;
+            own_log::level()
+        };
+        assert!(set(LevelFilter::DEBUG).await.contains("for 24 h at most"));
+        assert_eq!(after(23 * HOUR).await, LevelFilter::DEBUG);
+        // A second one stands for a day of its own.
+        set(LevelFilter::WARN).await;
+        assert_eq!(after(23 * HOUR).await, LevelFilter::WARN);
+        // What head office sets to last waits for its end.
+        let lasting = |level: &str| FromOffice { revision: 1, values: vec![(4, level.to_owned())] };
+        assert!(tuning.take(lasting("error")));
+        assert_eq!(after(HOUR / 2).await, LevelFilter::WARN);
+        assert_eq!(after(HOUR).await, LevelFilter::ERROR);
+        // And is in force at once when nothing else is.
+        assert!(tuning.take(lasting("debug")));
+        assert_eq!(after(Duration::from_secs(1)).await, LevelFilter::DEBUG);
+        assert_eq!(after(48 * HOUR).await, LevelFilter::DEBUG);
+        // Whoever sets what lasts anyway ends what stood before.
+        set(LevelFilter::WARN).await;
+        assert!(set(LevelFilter::DEBUG).await.contains("as in the settings"));
+        assert!(tuning.take(lasting("info")));
+        assert_eq!(after(Duration::from_secs(1)).await, LevelFilter::INFO);
+        running.abort();
+        own_log::set_level(LevelFilter::INFO);
+    }
 
     #[test]
     fn what_is_asked_of_the_agent_is_read_and_what_cannot_be_is_refused_with_words() {

@@ -13,6 +13,9 @@ use tokio::time::Instant;
 const KEPT_BYTES: usize = ANSWER_PART_BYTES * ANSWER_PARTS;
 /// How long: head office closes a command an hour after its last instant.
 const KEPT_FOR: Duration = Duration::from_secs(90 * 60);
+/// The least of a part where the line is metered: small enough that a report of the doctor is told within what may be told at
+/// once, and large enough that what is around a part is little of it.
+const METERED_PART_BYTES: usize = 4 * 1024;
 
 #[derive(Debug)]
 struct Kept {
@@ -30,9 +33,12 @@ struct Kept {
 pub(super) struct Answers(VecDeque<Kept>);
 
 impl Answers {
-    /// Keeps an answer, and has it told; `false` when it is too large for that.
-    pub(super) fn keep(&mut self, command: &str, text: String) -> bool {
-        let ends = ends_of(&text);
+    /// Keeps an answer, and has it told; `false` when it is too large for that. On a metered line in smaller parts.
+    pub(super) fn keep(&mut self, command: &str, text: String, is_metered: bool) -> bool {
+        // One part fewer than there may be: each may end a few bytes early, between two characters.
+        let even = text.len().div_ceil(ANSWER_PARTS - 1);
+        let most = if is_metered { even.max(METERED_PART_BYTES) } else { ANSWER_PART_BYTES };
+        let ends = ends_of(&text, most.min(ANSWER_PART_BYTES));
         if ends.len() > ANSWER_PARTS {
             return false;
         }
@@ -65,6 +71,11 @@ impl Answers {
         self.0.iter().any(|kept| kept.command == command && kept.next.is_some())
     }
 
+    /// Whether there is a part that is to be told.
+    pub(super) fn wait(&self) -> bool {
+        self.0.iter().any(|kept| kept.next.is_some())
+    }
+
     /// The next part that is to be told.
     pub(super) fn next(&mut self) -> Option<AnswerV1> {
         let kept = self.0.iter_mut().find(|kept| kept.next.is_some())?;
@@ -88,11 +99,11 @@ impl Answers {
     }
 }
 
-/// Where parts of a text end; one of nothing has one part.
-fn ends_of(text: &str) -> Vec<usize> {
+/// Where parts of a text of so many bytes at the most end; one of nothing has one part.
+fn ends_of(text: &str, most: usize) -> Vec<usize> {
     let (mut ends, mut begin) = (Vec::new(), 0_usize);
     loop {
-        let mut end = begin.saturating_add(ANSWER_PART_BYTES).min(text.len());
+        let mut end = begin.saturating_add(most).min(text.len());
         while !text.is_char_boundary(end) {
             end = end.saturating_sub(1);
         }
@@ -113,7 +124,7 @@ mod tests {
     async fn an_answer_is_told_in_parts_that_fit_and_again_from_the_first() {
         let mut answers = Answers::default();
         let whole = format!("x{}", "ü".repeat(ANSWER_PART_BYTES + 5));
-        assert!(answers.keep("a", whole.clone()));
+        assert!(answers.keep("a", whole.clone(), false));
         let first = answers.next().unwrap();
         assert_eq!((first.part, first.parts), (0, 3));
         answers.begin_again();
@@ -134,13 +145,31 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn on_a_metered_line_parts_are_small_and_no_more_than_there_may_be() {
+        let check = |text: String, parts: usize| {
+            let mut answers = Answers::default();
+            assert!(answers.keep("a", text.clone(), true), "{} bytes", text.len());
+            let told: Vec<_> = std::iter::from_fn(|| answers.next()).collect();
+            assert!(told.len() <= ANSWER_PARTS && !answers.wait());
+            assert_eq!(told.len(), parts, "{} bytes", text.len());
+            let joined: Vec<u8> = told.into_iter().flat_map(|part| part.bytes).collect();
+            assert!(joined == text.into_bytes());
+        };
+        check("x".repeat(10_000), 3);
+        check("x".repeat(200_000), ANSWER_PARTS - 1);
+        check("ü".repeat(100_001), ANSWER_PARTS);
+        check("x".repeat(ANSWER_PART_BYTES * (ANSWER_PARTS - 1)), ANSWER_PARTS - 1);
+        check("\u{10348}".repeat(ANSWER_PART_BYTES * (ANSWER_PARTS - 1) / 4), ANSWER_PARTS - 1);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_is_kept_is_bounded() {
         let mut answers = Answers::default();
-        assert!(!answers.keep("huge", "x".repeat(KEPT_BYTES + 1)));
-        assert!(answers.keep("a", "x".repeat(KEPT_BYTES)) && answers.keep("b", String::new()));
+        assert!(!answers.keep("huge", "x".repeat(KEPT_BYTES + 1), false));
+        assert!(answers.keep("a", "x".repeat(KEPT_BYTES), false) && answers.keep("b", String::new(), true));
         assert!(answers.has("a"));
-        assert!(answers.keep("c", "1".into()));
+        assert!(answers.keep("c", "1".into(), false));
         assert!(!answers.has("a") && answers.has("b") && answers.has("c"));
         let empty = answers.next().unwrap();
         assert_eq!((empty.part, empty.parts, empty.bytes.len()), (0, 1, 0));

@@ -80,6 +80,11 @@ impl Cadence {
         }
     }
 
+    /// Running totals are told so often from now on.
+    pub fn set_every(&mut self, every: Duration) {
+        self.every = every;
+    }
+
     /// A session is over.
     pub fn ended(&mut self, now: Duration) {
         self.waits_since.get_or_insert(now);
@@ -285,6 +290,17 @@ mod tests {
         let lines: Vec<String> = (0..1_000).map(|line| line.to_string()).collect();
         cadence.changed(lines.iter().map(String::as_str), at(1));
         assert_eq!(cadence.changed.len(), CHANGED_MOST);
+    }
+
+    #[test]
+    fn how_often_they_are_told_changes_while_it_runs() {
+        let mut cadence = told();
+        cadence.set_every(at(60));
+        assert_eq!((cadence.due(at(59)), cadence.due(at(60))), (UsageDue::Nothing, UsageDue::All));
+        cadence.told(&UsageDue::All, at(60));
+        cadence.set_every(at(86_400));
+        assert_eq!(cadence.due(at(86_459)), UsageDue::Nothing);
+        assert_eq!(cadence.due(at(86_460)), UsageDue::All);
     }
 
     #[test]

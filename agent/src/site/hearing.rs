@@ -52,6 +52,10 @@ impl Site {
                 self.take_command(command).await;
                 self.acknowledge(&delivery);
             }
+            Ok((_, DownMessage::Settings(settings))) => {
+                self.take_settings(settings).await;
+                self.acknowledge(&delivery);
+            }
             Ok((_, DownMessage::TellNow(_))) => {
                 self.cadence.hurry();
                 self.line.hurry();

@@ -50,6 +50,23 @@ impl Line {
         self.budget.asked_part(bytes);
     }
 
+    /// A part of an answer of so many bytes is told.
+    pub(super) fn told_answer(&mut self, bytes: usize) {
+        self.budget.told_answer(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// So many bytes an hour from now on.
+    pub(super) fn set_hourly(&mut self, hourly_bytes: u64, now: Duration) {
+        self.budget.set_hourly(hourly_bytes, now);
+        // Head office shows the bound, and whoever set it looks.
+        self.is_wanted = true;
+    }
+
+    /// Whether what may be told on it is bounded.
+    pub(super) fn is_metered(&self) -> bool {
+        self.budget.hourly() > 0
+    }
+
     /// So much was allowed, and all of it that there was is told.
     pub(super) fn allowed(&mut self, allowance: Allowance, was_asked: (bool, bool), now: Duration) {
         let (fresh, backlog) = was_asked;

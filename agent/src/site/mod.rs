@@ -19,6 +19,7 @@ mod hearing;
 mod line;
 mod log;
 mod orders;
+mod settings;
 mod standing;
 mod talk;
 #[cfg(test)]
@@ -48,6 +49,7 @@ use crate::reconcile::found::FoundMemory;
 use crate::reconcile::orders::Orders;
 use crate::remote::Asked;
 use crate::service;
+use crate::tuning::Tuning;
 use crate::usage::book::Quotas;
 use applied::Progress;
 use cadence::{Cadence, UsageDue};
@@ -112,12 +114,10 @@ pub struct Tools {
     pub state: StateSender,
     /// What lines moved in the running period of their quota.
     pub quotas: Quotas,
-    /// How often the totals of sessions that run are told.
-    pub report_every: Duration,
+    /// What can be set from head office, such as how often totals are told and how much an hour may carry.
+    pub tuning: Tuning,
     /// What the line has carried.
     pub bytes: Arc<ByteCounters>,
-    /// What may be told on it in an hour, in bytes; 0 without a bound.
-    pub hourly_bytes: u64,
     /// What was written to routers.
     pub log: ApiLog,
     /// The routers of the settings.
@@ -199,8 +199,8 @@ impl Site {
             chunks: Chunks::default(),
             progress: Progress::new(tools.routers.iter().cloned()),
             talk: None,
-            cadence: Cadence::new(tools.report_every),
-            line: Line::new(tools.hourly_bytes, opening.marks.line),
+            cadence: Cadence::new(tools.tuning.now().report),
+            line: Line::new(tools.tuning.now().hourly_bytes, opening.marks.line),
             desk: Desk::new(tools.orders.clone(), opening.commands.clone()),
             overview: Overview::default(),
             is_store_joined: opening.epoch != 0,
@@ -569,7 +569,7 @@ impl Site {
                 self.with_talk(|talk| talk.is_stored_wanted = true);
             }
             // What was asked of a store that failed was not told.
-            self.cadence = Cadence::new(self.tools.report_every);
+            self.cadence = Cadence::new(self.tools.tuning.now().report);
             // Cursors that could not be taken come again with the answer.
             self.with_talk(|talk| talk.is_hello_wanted = true);
             self.with_talk(|talk| talk.waits(true, true));

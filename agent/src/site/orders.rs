@@ -16,6 +16,7 @@ use tawi_shared::wire::{
     ANSWER_PART_BYTES, AnswerV1, CommandKind, CommandResultV1, CommandStatus, CommandV1, ForeignRowV1,
     ForeignRowsV1, HeldPlanV1, Service, item_bytes,
 };
+use tokio::sync::mpsc::error::TrySendError;
 use tracing::{info, warn};
 
 use super::Site;
@@ -32,7 +33,7 @@ use crate::remote::{Asked, Errand};
 const RESULTS_AT_ONCE: usize = 32;
 /// Answers with rows that are told at a time, each of up to [`ROWS_BYTES`].
 const ROWS_AT_ONCE: usize = 4;
-/// Parts of answers that are told at a time: with the heart's tick, 48 KiB a second.
+/// Parts of answers that are told at a time: with the heart's tick, 48 KiB a second, and less on a metered line.
 const ANSWERS_AT_ONCE: usize = 1;
 /// Rows of one message, in bytes; an envelope has 64 KiB.
 const ROWS_BYTES: usize = 40 * 1024;
@@ -202,9 +203,13 @@ impl Site {
                 let asked = Asked { id: command.id.clone(), errand };
                 match self.tools.errands.try_send(asked) {
                     Ok(()) => drop(self.desk.begun.insert(command.id, command.router)),
-                    Err(_) => {
-                        let done = Done::failed("the agent is at too much already; ask again later");
-                        self.settle(&command.id, &done).await;
+                    // The heart waits for nobody.
+                    Err(refused) => {
+                        let why = match refused {
+                            TrySendError::Full(_) => "the agent is at too much already; ask again later",
+                            TrySendError::Closed(_) => "the agent stops; ask again when it is back",
+                        };
+                        self.settle(&command.id, &Done::failed(why)).await;
                     }
                 }
                 return;
@@ -241,16 +246,23 @@ impl Site {
         self.tell_from_desk();
     }
 
-    /// Takes what a command asked to know. What must arrive is told before the command's result.
+    /// Takes what a command asked to know. What must arrive is told before the command's result; what the next one replaces is
+    /// left out where the line may not carry it now.
     pub(super) fn take_answer(&mut self, id: String, text: String, is_whole: bool) {
         if !is_whole {
-            if self.talk.as_ref().is_some_and(Talk::is_answered) && text.len() <= ANSWER_PART_BYTES {
+            let is_heard = self.talk.as_ref().is_some_and(Talk::is_answered);
+            if is_heard && text.len() <= ANSWER_PART_BYTES && self.allowance().answers {
                 let answer = AnswerV1 { command: id, part: 0, parts: 1, bytes: text.into_bytes() };
-                self.with_talk(|talk| talk.answer(&answer, true));
+                self.tell_answer(&answer, true);
             }
-        } else if !self.desk.answers.keep(&id, text) {
+        } else if !self.desk.answers.keep(&id, text, self.line.is_metered()) {
             warn!(command.id = id, "an answer is too large to be told");
         }
+    }
+
+    fn tell_answer(&mut self, answer: &AnswerV1, is_light: bool) {
+        self.line.told_answer(answer.bytes.len());
+        self.with_talk(|talk| talk.answer(answer, is_light));
     }
 
     async fn settle(&mut self, id: &str, done: &Done) {
@@ -297,8 +309,9 @@ impl Site {
             return;
         }
         for _ in 0..ANSWERS_AT_ONCE {
-            let Some(answer) = self.desk.answers.next() else { break };
-            self.with_talk(|talk| talk.answer(&answer, false));
+            let may_be_told = self.desk.answers.wait() && self.allowance().answers;
+            let Some(answer) = may_be_told.then(|| self.desk.answers.next()).flatten() else { break };
+            self.tell_answer(&answer, false);
         }
         for _ in 0..RESULTS_AT_ONCE.min(self.desk.results.len()) {
             let Some(result) = self.desk.results.pop_front() else { break };

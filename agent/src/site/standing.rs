@@ -103,6 +103,7 @@ impl Site {
                         .map(|(_, took)| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
                 })
                 .collect(),
+            settings: self.tools.tuning.status(),
             clock: ClockStatus::of(&reading, &self.tools.clock.voices()),
             messages_refused: self.messages_refused,
             commands_waiting_for_disk: count(self.waiting_for_disk()),

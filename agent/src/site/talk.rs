@@ -11,8 +11,8 @@ use tawi_shared::topics::Up;
 use tawi_shared::wire::{
     AnswerV1, BatchedEventV1, Body, CommandResultV1, EVENTS_TOGETHER, EventBatchV1, ForeignRowsV1,
     HeldPlanV1, HelloV1, Lane, LineReportV1, PROTOCOL_NEWEST, PROTOCOL_OLDEST, PROTOCOL_RELEASES,
-    PROTOCOL_TOGETHER, ReleasePartWantedV1, ReleaseStandingV1, RouterStatusV1, SpreadV1, StoredV1, UpMessage,
-    encode,
+    PROTOCOL_TOGETHER, ReleasePartWantedV1, ReleaseStandingV1, RouterStatusV1, SettingsStandingV1, SpreadV1,
+    StoredV1, UpMessage, encode,
 };
 use tokio::time::Instant;
 use tracing::{debug, error};
@@ -175,6 +175,11 @@ impl Talk {
         self.say(Up::Ack, result);
     }
 
+    /// Says what became of settings.
+    pub(super) fn settings(&mut self, standing: &SettingsStandingV1) {
+        self.say(Up::Ack, standing);
+    }
+
     /// Says what a guard holds.
     pub(super) fn held(&mut self, plan: &HeldPlanV1) {
         self.say(Up::Ack, plan);
@@ -188,8 +193,7 @@ impl Talk {
     /// Tells a part of what a command asked to know; lightly where the next one replaces it.
     pub(super) fn answer(&mut self, answer: &AnswerV1, is_light: bool) {
         match encode(answer, 0, self.store_epoch, 0) {
-            Ok(bytes) if is_light => self.is_lost |= self.connection.say_lightly(Up::Ack, bytes).is_err(),
-            Ok(bytes) => self.is_lost |= self.connection.say(Up::Ack, bytes).is_err(),
+            Ok(bytes) => self.is_lost |= self.connection.answer(bytes, is_light).is_err(),
             Err(problem) => error!(error = %problem, "an answer is too large to be told"),
         }
     }

@@ -9,6 +9,8 @@ use tawi_shared::wire::{Access, LineV1, OfflineRuleV1, Restraint, RestraintV1, S
 use tawi_shared::{Clock, UnixMillis};
 use tokio::sync::watch;
 
+use tracing::level_filters::LevelFilter;
+
 use super::*;
 use crate::clock::{KeptTime, build_date};
 use crate::contact::KeptSilence;
@@ -16,6 +18,7 @@ use crate::desired::Taken;
 use crate::outbox::{Keeper, StoreError};
 use crate::reconcile::found::Remembered;
 use crate::reconcile::memory::RouterMemory;
+use crate::tuning::{FromOffice, Tuned};
 use crate::usage::quota::QuotaBook;
 
 /// A directory of its own for each test, gone at the end.
@@ -67,6 +70,8 @@ async fn site_at(directory: &Directory, hands: Clock) -> (Site, watch::Receiver<
     let clock = TrustedClock::new(hands, KeptTime::default());
     let (outbox, opening) = Outbox::start(&directory.0, IdSource::system(), Clock::system()).await.unwrap();
     let (sender, state) = watch::channel(Arc::default());
+    let tuned =
+        Tuned { hourly_bytes: 0, report: Duration::ZERO, keep_alive: None, log_level: LevelFilter::INFO };
     let tools = Tools {
         site: SiteId::parse("nyeri-01").unwrap(),
         clock,
@@ -75,9 +80,8 @@ async fn site_at(directory: &Directory, hands: Clock) -> (Site, watch::Receiver<
         outbox,
         state: sender,
         quotas: Quotas::new(QuotaBook::load(opening.epoch, &opening.book, &opening.open_sessions)),
-        report_every: Duration::ZERO,
+        tuning: Tuning::new(tuned, true, FromOffice::default()),
         bytes: Arc::default(),
-        hourly_bytes: 0,
         log: ApiLog::default(),
         routers: vec!["core".to_owned()],
         orders: BTreeMap::new(),

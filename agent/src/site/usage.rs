@@ -120,6 +120,7 @@ impl Site {
         self.tools.contact.join(late.marks.silence.unwrap_or_default());
         self.line.join(&late.marks.line);
         self.marks_found = late.marks;
+        self.join_settings(&late.settings);
         self.join_commands(late.commands.clone());
     }
 

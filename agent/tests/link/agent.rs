@@ -66,14 +66,18 @@ impl Agent {
             routers.iter().map(|name| ((*name).to_owned(), FoundMemory::default())).collect();
         let orders: BTreeMap<String, Orders> =
             routers.iter().map(|name| ((*name).to_owned(), Orders::default())).collect();
+        let takes_settings = config.controller.takes_settings;
+        let tuning = Tuning::new(Tuned::of(config), takes_settings, opening.settings.clone());
         let (errands, asked) = mpsc::channel(remote::WAITING);
         let hands = Hands {
             config: Arc::new(config.clone()),
             clock: Clock::system(),
             questions: questions.clone(),
             reports: reports.clone(),
+            tuned: tuning.watch(),
             turn: Arc::default(),
         };
+        let tuned = tuning.watch();
         let (upgrade_errands, upgrade_asked) = mpsc::channel(tawi_agent::upgrade::ERRANDS_WAITING);
         let build = Build::this();
         let tools = Tools {
@@ -94,15 +98,14 @@ impl Agent {
             ids: IdSource::system(),
             outbox: outbox.clone(),
             state: state_sender,
-            report_every: config.enforce.report,
-            hourly_bytes: config.controller.hourly_bytes,
+            tuning,
             bytes,
             routers: routers.iter().map(|name| (*name).to_owned()).collect(),
         };
         let site = Site::new(tools, &opening);
         let settings = LinkSettings {
             site: config.site.clone(),
-            keep_alive: config.controller.keep_alive,
+            tuned,
             reconnect_base: config.controller.reconnect_base,
         };
         let line = dialer.line();

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::*;
 
 /// A proxy that passes CONNECT for whoever shows the right password; what it was asked for is handed on.
-async fn start_proxy(tasks: &mut JoinSet<()>) -> (u16, mpsc::UnboundedReceiver<String>) {
+pub async fn start_proxy(tasks: &mut JoinSet<()>) -> (u16, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (asked, requests) = mpsc::unbounded_channel();

@@ -178,6 +178,7 @@ impl Office {
                 certificate_file: directory.join("agent.pem"),
                 key_file: directory.join("agent.key"),
                 hourly_bytes: 0,
+                takes_settings: true,
                 keep_alive: Some(Duration::from_secs(120)),
                 reconnect_base: Duration::from_millis(10),
             },

@@ -95,6 +95,53 @@ async fn the_doctor_looks_and_diagnostics_come_without_a_secret_and_again_after_
     agent.stop().await;
 }
 
+/// What the line may carry in an hour is spent: the doctor's report comes all the same, and what is larger waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_metered_line_an_answer_waits_and_the_doctors_comes() {
+    let directory = Directory::new("metered");
+    let mut office = Office::start(SITE).await;
+    let mut config = office.config(&directory.0);
+    config.controller.hourly_bytes = 10_000;
+    let agent = Agent::start(&config, &["core"]).await;
+    let (epoch, _) = office.hear_hello().await;
+    office.answer(epoch, 0, 0).await;
+    // The purse of two kilobytes is overdrawn by the handshake alone.
+    office.say(Down::Command, &ask("look", CommandKind::Doctor, "")).await;
+    let (text, end) = answered(&mut office, "look").await;
+    assert_eq!(end.status, CommandStatus::Succeeded.code(), "{end:?}");
+    assert!(serde_json::from_str::<serde_json::Value>(&text).unwrap()["findings"].is_array());
+
+    // Of so many no more goes than the floor has left: the results behind the others wait with them.
+    for number in 0..8 {
+        office.say(Down::Command, &ask(&format!("gather-{number}"), CommandKind::Diagnostics, "")).await;
+    }
+    let begun = office
+        .hear_until(|(_, _, message)| match message {
+            UpMessage::Answer(answer) if answer.command.starts_with("gather") => Some(answer.clone()),
+            _ => None,
+        })
+        .await;
+    assert!(begun.bytes.len() <= 4 * 1024, "{} bytes in a part", begun.bytes.len());
+    let parts = |status: &Status| {
+        let of = |part: &&tawi_agent::health::LinePartStatus| part.part == "remote";
+        status.controller.line.parts.iter().find(of).unwrap().bytes_sent
+    };
+    let told = async {
+        let mut before = (0, 0);
+        // It is told a part a second; several seconds in which none goes are the wait.
+        while before.1 < 4 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = parts(&agent.status().await);
+            before = if now == before.0 { (now, before.1 + 1) } else { (now, 0) };
+        }
+        before.0
+    };
+    let told = timeout(6 * PATIENCE, told).await.expect("answers do not wait");
+    let least = u64::try_from(text.len()).unwrap();
+    assert!((least..32_000).contains(&told), "{told} bytes were told");
+    agent.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_is_set_and_a_watch_tells_how_the_agent_stands() {
     let directory = Directory::new("watch");

@@ -154,6 +154,8 @@ pub enum Action {
     StatementImported,
     /// A site was commanded to do something once.
     CommandGiven,
+    /// Settings of a site's agent were set from head office.
+    SettingsChanged,
     /// Somebody at a site let go what a guard held there.
     HeldLetGo,
     /// Rows of a router were taken over as lines.
@@ -237,6 +239,7 @@ impl Action {
             Self::StatementImported => "mpesa.statement_imported",
             Self::PeriodBought => "period.bought",
             Self::CommandGiven => "command.given",
+            Self::SettingsChanged => "site.settings_changed",
             Self::HeldLetGo => "held.let_go",
             Self::RowsTakenOver => "rows.taken_over",
             Self::AdoptionTableKept => "adoption_table.kept",

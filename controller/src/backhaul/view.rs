@@ -79,6 +79,7 @@ fn name_of(part: LinePart) -> &'static str {
         LinePart::Usage => "usage",
         LinePart::Log => "API log",
         LinePart::Upgrade => "upgrades of the agent",
+        LinePart::Remote => "what was asked of the agent",
     }
 }
 
@@ -111,7 +112,7 @@ pub struct MonthBody {
 /// One part of it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PartBody {
-    /// A stable word: `link`, `answers`, `state`, `events`, `usage`, `log`.
+    /// A stable word: `link`, `answers`, `state`, `events`, `usage`, `log`, `remote`.
     pub part: String,
     /// To head office.
     pub up_bytes: u64,

@@ -24,6 +24,7 @@ mod router_writes;
 mod sales;
 pub mod serve;
 mod site_arguments;
+mod site_settings;
 mod sites;
 mod sms;
 pub mod units;

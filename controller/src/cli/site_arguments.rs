@@ -94,6 +94,40 @@ It ends with 1 when something is bad.")]
         #[command(flatten)]
         wait: Wait,
     },
+    /// Show what head office set of a site's settings, and what the site took of it
+    #[command(after_help = "Examples:
+  tawi-controller site settings nyeri-01
+  tawi-controller site settings nyeri-01 --json | jq '.settings[] | select(.standing != \"applied\")'")]
+    Settings {
+        /// Which site
+        id: SiteId,
+    },
+    /// Set settings of sites from here, in place of what their agent.toml says; they last
+    #[command(after_help = "Examples:
+  tawi-controller site set nyeri-01 kilobytes_an_hour=50 report_seconds=1800
+  tawi-controller site set --all log_level=info
+Settings are kilobytes_an_hour, report_seconds, keep_alive_seconds and log_level. A site that is away is told when it is back; a
+keep-alive is in force from a site's next connection on. agent.toml may say settings_from_head_office = false.")]
+    Set {
+        /// Sites, and settings as NAME=VALUE
+        #[arg(required = true, value_name = "SITE|NAME=VALUE")]
+        words: Vec<String>,
+        /// Every site that is not revoked
+        #[arg(long)]
+        all: bool,
+    },
+    /// Take settings back, so that what the site's agent.toml says stands again
+    #[command(after_help = "Examples:
+  tawi-controller site unset nyeri-01 kilobytes_an_hour
+  tawi-controller site unset --all log_level")]
+    Unset {
+        /// Sites, and names of settings
+        #[arg(required = true, value_name = "SITE|NAME")]
+        words: Vec<String>,
+        /// Every site that is not revoked
+        #[arg(long)]
+        all: bool,
+    },
     /// Shut a site out, until it is renewed
     #[command(after_help = "Example:
   tawi-controller site revoke nyeri-01

@@ -53,6 +53,9 @@ impl Shell {
             SiteCommand::Diagnostics { id, wait } => self.diagnostics_of_site(id, wait).await,
             SiteCommand::LogLevel { id, level, wait } => self.set_log_level(id, level, wait).await,
             SiteCommand::Watch { id, seconds, wait } => self.watch_site(id, seconds, wait).await,
+            SiteCommand::Settings { id } => self.settings_of_site(id).await,
+            SiteCommand::Set { words, all } => self.set_of_sites(&words, all).await,
+            SiteCommand::Unset { words, all } => self.unset_of_sites(&words, all).await,
             SiteCommand::Revoke { id } => {
                 if !sites::revoke(&self.controller, &id).await? {
                     let problem = format!("there is no site {id}, or it is revoked already");

@@ -195,6 +195,12 @@ pub(super) async fn put_answer(
     body: &str,
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
+    // What was told in another number of parts is of a run of the agent before, and would never become whole with these.
+    sqlx::query("DELETE FROM command_answers WHERE command_id = $1 AND parts <> $2")
+        .bind(id.as_str())
+        .bind(i64::from(parts))
+        .execute(&mut *connection)
+        .await?;
     sqlx::query(
         "INSERT INTO command_answers (command_id, part, parts, body, received_at) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (command_id, part) DO UPDATE SET parts = $3, body = $4, received_at = $5",

@@ -5,8 +5,8 @@
 use tawi_shared::UnixMillis;
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{
-    self, AnswerV1, CommandKind, CommandResultV1, ForeignRowsV1, HeldPlanV1, Lane, LineReportV1,
-    RouterWritesV1,
+    self, AnswerV1, CommandKind, CommandResultV1, ForeignRowsV1, HeldPlanV1, HelloV1, Lane, LineReportV1,
+    PROTOCOL_TOGETHER, RouterWritesV1, SettingsStandingV1, SettingsV1,
 };
 
 use super::LinkError;
@@ -17,7 +17,7 @@ use crate::commands::{Command, RESULT_WITHIN};
 use crate::database::Connection;
 use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
-use crate::{backhaul, commands, held_plans, router_writes, sites, usage};
+use crate::{backhaul, commands, held_plans, router_writes, site_settings, sites, usage};
 
 /// Keeps the writes of one batch of the API log.
 pub(super) async fn take_writes(
@@ -151,6 +151,48 @@ pub(super) async fn tell_commands(
         effects.messages.push(command_message(site, &command)?);
     }
     Ok(())
+}
+
+/// Tells a site that says hello the settings of which it is not known that this run of its agent has them. One that speaks nothing
+/// newer would not know the word.
+pub(super) async fn tell_settings(
+    connection: &mut Connection,
+    said: &Said,
+    hello: &HelloV1,
+    is_ahead: bool,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    if hello.protocol_newest < PROTOCOL_TOGETHER {
+        return Ok(());
+    }
+    let run = site_settings::run_of(hello.boot_id, said.header.store_epoch);
+    if let Some(settings) = site_settings::owed(connection, &said.site, (&run, is_ahead)).await? {
+        effects.send(&said.site, Down::Command, &settings)?;
+    }
+    Ok(())
+}
+
+/// Notes what a site took of its settings.
+pub(super) async fn take_settings(
+    connection: &mut Connection,
+    site: &SiteId,
+    standing: &SettingsStandingV1,
+    store_epoch: u32,
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    site_settings::take(connection, site, standing, store_epoch, now).await?;
+    let (revision, refused) = (standing.revision, standing.refused.len());
+    tracing::info!(site.id = %site, settings.revision = revision, settings.refused = refused, "a site says what it took of its settings");
+    effects.hints.push(Hint::Site(site.clone()));
+    Ok(())
+}
+
+/// Topic and envelope of settings.
+pub(super) fn settings_message(site: &SiteId, settings: &SettingsV1) -> Result<(String, Vec<u8>), LinkError> {
+    let envelope = wire::encode(settings, 0, 0, 0)
+        .map_err(|source| LinkError::Encoding { site: site.clone(), source })?;
+    Ok((Down::Command.topic(site), envelope))
 }
 
 /// Topic and envelope of a command.

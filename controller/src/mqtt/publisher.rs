@@ -25,7 +25,7 @@ use super::{LinkError, answers, releases, reports};
 use crate::ids::{CommandId, SiteId};
 use crate::shutdown::Stop;
 use crate::state::Controller;
-use crate::{commands, database, desired};
+use crate::{commands, database, desired, site_settings};
 
 /// The second line.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -62,6 +62,8 @@ pub(super) struct Memory {
     commands: HashMap<CommandId, Instant>,
     /// When each site was last told of which rollout, while it says nothing of it.
     releases: HashMap<SiteId, (u64, Instant)>,
+    /// Which settings each site was last told of which it has not spoken, and when.
+    settings: HashMap<SiteId, (u64, Instant)>,
 }
 
 /// Runs until `stop`, and then until what was published is noted.
@@ -153,9 +155,37 @@ pub(super) async fn pass(
         }
         memory.hand_over(hand_over, Published { site, generation, told_at }).await;
     }
+    tell_settings(&mut connection, (pipe, spoken), memory).await?;
     // After the states: a row that is taken over needs its line.
     tell_commands(&mut connection, pipe, memory).await?;
     releases::tell_connected(&mut connection, (pipe, spoken), &mut memory.releases).await
+}
+
+/// Tells sites that are connected their settings, where they have not spoken of the newest.
+async fn tell_settings(
+    connection: &mut database::Connection,
+    (pipe, spoken): (&Pipe, &Spoken),
+    memory: &mut Memory,
+) -> Result<(), LinkError> {
+    let now = Instant::now();
+    let silent = site_settings::store::sites_to_tell(connection).await?;
+    memory.settings.retain(|site, _| silent.contains(site));
+    for site in silent {
+        let settings = site_settings::of_site(connection, &site).await?;
+        let told = memory.settings.get(&site);
+        let is_early = told.is_some_and(|(revision, at)| {
+            *revision == settings.revision && now.duration_since(*at) < COMMAND_PATIENCE
+        });
+        if is_early || !spoken.together(&site) {
+            continue;
+        }
+        let (topic, envelope) = answers::settings_message(&site, &settings.to_wire())?;
+        if !pipe.publish(topic, envelope).await {
+            return Ok(());
+        }
+        memory.settings.insert(site, (settings.revision, now));
+    }
+    Ok(())
 }
 
 /// Asks sites whose routers should be at what they stored, and which have not said so: their word may have been lost.

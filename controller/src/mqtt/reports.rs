@@ -75,6 +75,8 @@ pub(super) async fn take(
                 tell(connection, memory, site, held, state, now, effects).await?;
                 effects.greeted.insert(site.clone(), (said.header.store_epoch, now));
                 answers::tell_commands(connection, site, effects).await?;
+                let is_ahead = hello.stored_generation > state.generation;
+                answers::tell_settings(connection, said, hello, is_ahead, effects).await?;
                 let protocol = hello.protocol_newest.min(PROTOCOL_NEWEST);
                 releases::tell(connection, site, protocol, effects).await?;
             }
@@ -103,6 +105,9 @@ pub(super) async fn take(
             answers::take_foreign_rows(connection, site, rows, now, effects).await
         }
         UpMessage::Answer(answer) => answers::take_answer(connection, site, answer, now, effects).await,
+        UpMessage::SettingsStanding(standing) => {
+            answers::take_settings(connection, site, standing, said.header.store_epoch, now, effects).await
+        }
         UpMessage::HeldPlan(plan) => answers::take_held(connection, site, plan, effects).await,
         UpMessage::Line(report) => answers::take_line(connection, site, report, now, effects).await,
         UpMessage::PartWanted(wanted) => releases::take_part_wanted(connection, site, wanted, effects).await,

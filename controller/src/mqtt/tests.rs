@@ -5,6 +5,7 @@ mod deferred;
 mod holes;
 mod lightly;
 mod seen;
+mod settings;
 mod spread;
 mod totals;
 

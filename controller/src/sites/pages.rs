@@ -25,7 +25,7 @@ use crate::held_plans;
 use crate::held_plans::view::HeldView;
 use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
-use crate::sites;
+use crate::site_settings::pages::SettingsView;
 use crate::staff::Permission;
 use crate::subscriptions::reach::{self, Of, Reach};
 use crate::subscriptions::{self, FailingLine};
@@ -34,6 +34,7 @@ use crate::web::display::{self, Badge, Moment};
 use crate::web::error::PageError;
 use crate::web::form::Fields;
 use crate::web::visit::{Frame, Note, Posted, Section, Visit};
+use crate::{site_settings, sites};
 
 /// Failing lines on a site's page; the rest is counted.
 const FAILING: u32 = 50;
@@ -237,6 +238,7 @@ struct OnePage {
     held: Vec<HeldView>,
     commands: Vec<CommandView>,
     remote: RemoteView,
+    settings: SettingsView,
     levels: [&'static str; 4],
     backhaul: Option<BackhaulView>,
     fields: Fields,
@@ -311,6 +313,7 @@ async fn show(
     let ordered = commands::latest_of(&mut reader, id, COMMANDS).await?;
     let remote = RemoteView::of(&mut reader, id, now).await?;
     let backhaul = backhaul::of_site(&mut reader, id).await?;
+    let settings = site_settings::of_site(&mut reader, id).await?;
     let presence = site.presence;
     let mut router_views = Vec::new();
     for router in &routers {
@@ -345,6 +348,7 @@ async fn show(
         held,
         commands: ordered.iter().map(|command| CommandView::of(command, now)).collect(),
         remote,
+        settings: SettingsView::of(&settings, now),
         levels: remote::LEVELS,
         backhaul: backhaul.as_ref().map(|known| BackhaulView::of(known, now)),
         may_take_over: visit.may(Permission::TakeOver) && site.revoked_at.is_none(),

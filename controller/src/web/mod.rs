@@ -159,5 +159,6 @@ fn pages() -> Router<Web> {
         .merge(crate::sites::pages::routes())
         .merge(crate::router_writes::pages::routes())
         .merge(crate::commands::pages::routes())
+        .merge(crate::site_settings::pages::routes())
         .merge(crate::adoption::pages::routes())
 }

@@ -139,6 +139,20 @@ codes! {
 }
 
 codes! {
+    /// Settings of an agent that head office may set; their bounds are in `crate::settings`.
+    Setting {
+        /// What the agent may tell in an hour, in kilobytes of a thousand bytes; 0 for no bound.
+        KilobytesAnHour = 1 / "kilobytes_an_hour",
+        /// How often the totals of sessions that run are told.
+        ReportSeconds = 2 / "report_seconds",
+        /// How often a silent connection is tried.
+        KeepAliveSeconds = 3 / "keep_alive_seconds",
+        /// How much is logged: error, warn, info or debug.
+        LogLevel = 4 / "log_level",
+    }
+}
+
+codes! {
     /// What became of a write to a router.
     WriteStatus {
         /// The router took it.
@@ -167,6 +181,8 @@ codes! {
         Log = 6 / "log",
         /// A release of the agent on its way.
         Upgrade = 7 / "upgrade",
+        /// What head office asked to know: reports of the doctor, diagnostics, watches.
+        Remote = 8 / "remote",
     }
 }
 

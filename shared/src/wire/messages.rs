@@ -672,3 +672,30 @@ body! { 0x0010,
         detail: String,
     }
 }
+
+body! { 0x010C,
+    /// Settings of the agent, in place of all that head office set before. Sent when they change, and with the hello of a run of
+    /// the agent of which it is not known that it took this revision: otherwise they cost nothing.
+    SettingsV1 {
+        /// Grows with each change.
+        revision: u64,
+        /// [`Setting`](super::Setting) codes, and values as they stand in the agent's own file.
+        values: Vec<(u16, String)>,
+    }
+}
+
+body! { 0x0011,
+    /// What became of settings: the answer to each of them.
+    SettingsStandingV1 {
+        /// Which revision.
+        revision: u64,
+        /// The run of the agent, as in [`HelloV1`].
+        boot_id: u64,
+        /// Whether the device lets head office set anything.
+        is_allowed: bool,
+        /// Whether they are on the agent's flash.
+        is_kept: bool,
+        /// [`Setting`](super::Setting) codes of values that are not taken, and why; the others hold.
+        refused: Vec<(u16, String)>,
+    }
+}

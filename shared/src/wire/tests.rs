@@ -193,6 +193,12 @@ fn released_messages_never_change() {
     check("foreign-rows-v1", &foreign_rows());
     let bytes = br#"{"good":1}"#.to_vec();
     check("answer-v1", &AnswerV1 { command: "c0ffee".into(), part: 0, parts: 1, bytes });
+    let values = vec![(Setting::KilobytesAnHour.code(), "50".into()), (99, "x".into())];
+    check("settings-v1", &SettingsV1 { revision: 300, values });
+    let refused = vec![(99, "this agent does not know that setting; update it".into())];
+    let standing =
+        SettingsStandingV1 { revision: 300, boot_id: 1 << 40, is_allowed: true, is_kept: false, refused };
+    check("settings-standing-v1", &standing);
     let result = CommandResultV1 {
         id: "c0ffee".into(),
         status: CommandStatus::Failed.code(),

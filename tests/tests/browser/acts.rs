@@ -246,3 +246,39 @@ async fn take_over(world: &World, browser: &Browser) -> anyhow::Result<()> {
     browser.wait_for_text(".badges", "paid").await?;
     browser.wait_for_text(".badges", "online").await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_is_watched_live_and_its_settings_are_set_and_seen_in_force() {
+    let (world, _, password) = isp(0).await;
+    let browser = Browser::start(world.directory(), world.dashboard()).await.unwrap();
+    let outcome = async {
+        stories::wait_for_site(&world.office, "nyeri-01", true).await?;
+        sign_in(&browser, &password).await?;
+        browser.click("nav a[href='/sites']").await?;
+        browser.click("table a").await?;
+        browser.wait_for_text("h1", "POP nyeri-01").await?;
+        browser.click("form[action$='/ask/watch'] button").await?;
+        browser.wait_for_text(".note.good", "On the way").await?;
+        browser.value("(window.isTheSamePage = true)").await?;
+        browser.wait_for_text("[data-live-state]", "live").await?;
+        browser.wait_for_text("#remote", "connected").await?;
+        browser.wait_for_text("#remote", "Live").await?;
+        ensure!(browser.value("window.isTheSamePage").await? == true, "the page was loaded anew");
+        settings(&browser).await
+    };
+    let outcome = outcome.await;
+    finish(world, browser, outcome).await;
+}
+
+async fn settings(browser: &Browser) -> anyhow::Result<()> {
+    let summary = "section[aria-labelledby=settings-title] summary";
+    browser.click(summary).await?;
+    browser.fill("#setting-kilobytes_an_hour", "5").await?;
+    browser.click("form[action$='/settings'] button").await?;
+    browser.wait_for_text(".note.bad", "use 10 to 10000000").await?;
+    browser.click(summary).await?;
+    browser.fill("#setting-kilobytes_an_hour", "500").await?;
+    browser.click("form[action$='/settings'] button").await?;
+    browser.wait_for_text("#settings", "kilobytes_an_hour 500").await?;
+    browser.wait_for_text("#settings", "in force").await
+}

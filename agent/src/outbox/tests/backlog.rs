@@ -31,7 +31,7 @@ fn told(keeper: &mut Keeper, due: &UsageDue, backlog_bytes: u64) -> (Vec<String>
     window.hello(Duration::ZERO);
     window.cursor(Lane::Event, events.last_seq - events.sealed);
     window.cursor(Lane::Usage, usage.last_seq - usage.sealed);
-    let room = window.room(true, true, true).within(Allowance { fresh: true, backlog_bytes });
+    let room = window.room(true, true, true).within(Allowance { fresh: true, backlog_bytes, answers: true });
     let mut told = (Vec::new(), 0, 0);
     for (next, records) in keeper.keep(Reported::default(), false, &room, due) {
         for record in records {

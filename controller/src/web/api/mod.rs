@@ -25,7 +25,7 @@ use super::Web;
 use crate::database::Connection;
 use crate::{
     closing, commands, customers, held_plans, messages, mpesa, overview, payments, plans, router_writes,
-    sites, subscriptions, top_ups, usage,
+    site_settings, sites, subscriptions, top_ups, usage,
 };
 
 pub use caller::Caller;
@@ -60,6 +60,7 @@ pub fn routes() -> Vec<Route> {
     ];
     routes.extend(overview::api::routes());
     routes.extend(sites::api::routes());
+    routes.extend(site_settings::api::routes());
     routes.extend(router_writes::api::routes());
     routes.extend(commands::api::routes());
     routes.extend(held_plans::api::routes());
@@ -113,6 +114,7 @@ pub(super) fn router() -> Router<Web> {
         overview::api::overview,
         sites::api::list, sites::api::add, sites::api::get_one, sites::api::make_ticket, sites::api::events,
         sites::api::list_routers, sites::api::add_router,
+        site_settings::api::get_one, site_settings::api::change,
         router_writes::api::list,
         commands::api::list, commands::api::give, commands::api::get_one, commands::api::get_answer,
         held_plans::api::list, held_plans::api::get_one,

@@ -341,6 +341,45 @@ async fn cash_is_taken_at_the_counter_once_and_signed_off_by_an_owner() {
 }
 
 #[tokio::test]
+async fn settings_are_set_on_the_page_of_a_site_by_whoever_may_command_it() {
+    let served = Served::start().await;
+    let (mut operator, mut viewer) =
+        (served.browser(Role::Operator).await, served.browser(Role::Viewer).await);
+    let path = "/sites/nyeri-01/settings";
+    assert!(!viewer.get("/sites/nyeri-01").await.body.contains("Set from here"));
+    assert_eq!(viewer.post(path, &[("log_level", "debug")]).await.status, 403);
+    assert_eq!(operator.post_bare(path, &[("log_level", "debug")]).await.status, 403);
+    assert_eq!(operator.post("/sites/nowhere/settings", &[("log_level", "debug")]).await.status, 404);
+    assert_eq!(operator.post(path, &[("kilobytes_an_hour", "5")]).await.status, 303);
+    let shown = operator.get("/sites/nyeri-01").await.body;
+    assert!(
+        shown.contains("5 is out of range; use 10 to 10000000") && !shown.contains("on the way</span>"),
+        "{shown}"
+    );
+    assert_eq!(operator.post(path, &[("kilobytes_an_hour", "50"), ("report_seconds", "")]).await.status, 303);
+    let shown = operator.get("/sites/nyeri-01").await.body;
+    assert!(shown.contains("kilobytes_an_hour 50") && shown.contains("on the way"), "{shown}");
+    let audited = "SELECT detail FROM audit_log WHERE action = 'site.settings_changed'";
+    assert_eq!(served.text(audited).await, "kilobytes_an_hour: as the device has it -> 50");
+    // What the site says of it is text, and of a revision.
+    served
+        .execute(
+            "UPDATE site_settings_standing SET heard_revision = 1, heard_at = 1, is_kept = 0, \
+             refused = 'kilobytes_an_hour <b>no</b>'",
+        )
+        .await;
+    let shown = operator.get("/sites/nyeri-01").await.body;
+    assert!(
+        shown.contains("refused") && !shown.contains("<b>no") && shown.contains("disk takes nothing"),
+        "{shown}"
+    );
+    // An empty form takes all of it back.
+    assert_eq!(operator.post(path, &[]).await.status, 303);
+    assert!(!operator.get("/sites/nyeri-01").await.body.contains("kilobytes_an_hour 50"));
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn the_agent_itself_is_asked_by_whoever_may_and_what_it_answers_is_shown() {
     let served = Served::start().await;
     let (mut operator, mut viewer) =
