@@ -164,7 +164,7 @@ fn a_release_file_is_kept_if_it_is_whole_and_ours_and_parts_are_read_from_it() {
     let (path, kept) = (directory.path().join("a.release"), directory.path().join("releases"));
     let release = release("x86_64-linux-gnu", b"compressed");
     let write = |bytes: &[u8]| {
-        std::fs::write(&path, [release.signed.file_head().as_slice(), bytes].concat()).unwrap()
+        std::fs::write(&path, [release.signed.file_head().as_slice(), bytes].concat()).unwrap();
     };
     let public = key().public();
     write(b"compressed");

@@ -166,7 +166,7 @@ mod tests {
             let decided = decide(sites, (wave, 2), (UnixMillis(0), HOUR), now);
             match (&decided, &expected) {
                 (Decision::Stop(why), Decision::Stop(words)) => {
-                    assert!(why.contains(words.as_str()), "{why}")
+                    assert!(why.contains(words.as_str()), "{why}");
                 }
                 _ => assert_eq!(decided, expected),
             }

@@ -27,9 +27,8 @@ fn main() -> ExitCode {
     let after = |name: &str| std::env::args_os().skip_while(|word| word != name).nth(1).map(PathBuf::from);
     let config = named("TAWI_TEST_CONFIG").map(PathBuf::from).or_else(|| after("--config"));
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(_) => return ExitCode::FAILURE,
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return ExitCode::FAILURE;
     };
     let outcome = serve(&config.unwrap_or_default(), &Environment::read(), &runtime, build, None);
     runtime.shutdown_background();
