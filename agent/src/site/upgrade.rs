@@ -129,7 +129,8 @@ impl Site {
         } else if self.upgrade.asked.is_none() {
             self.ask_part();
         }
-        if self.upgrade.is_ready {
+        // What is on trial has to end that first: the next would take its place unproven.
+        if self.upgrade.is_ready && self.upgrade.trial.is_none() {
             let is_read =
                 |router: &super::applied::RouterProgress| router.is_reachable && router.checked.is_some();
             let routers = self.progress.routers().filter(|(_, router)| is_read(router));

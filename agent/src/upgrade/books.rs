@@ -83,8 +83,10 @@ impl Books {
             .fetched
             .as_ref()
             .is_some_and(|fetched| fetched.kept.asked == asked && fetched.kept.signed() == signed);
+        // Told again after each hello: the download goes on where it is.
         if is_same {
-            return self.say();
+            let is_whole = self.fetched.as_ref().is_some_and(|fetched| fetched.download.is_none());
+            return if is_whole { self.ready() } else { self.go_on(now) };
         }
         let manifest = match self.judged(&signed) {
             Ok(manifest) => manifest,
