@@ -18,7 +18,7 @@ const FAILING_PERCENT: usize = 2;
 /// An agent goes back by itself within a quarter of an hour: one on trial that is silent for longer may not run at all.
 const LOST_AFTER: Duration = Duration::from_secs(3_600);
 /// A site that went dark while it was downloading is not waited for any longer.
-const DARK_AFTER: Duration = Duration::from_secs(86_400);
+const DARK_AFTER: Duration = Duration::from_secs(3 * 86_400);
 /// The most waves.
 pub const WAVES: usize = 8;
 
@@ -199,7 +199,7 @@ mod tests {
         let mut under_way = first(Some(Verified));
         under_way.push(site(2, 0, false, Some(Downloading)));
         check(&under_way, 0, 60, Decision::Wait);
-        check(&under_way, 0, 24 * 60, Decision::Next(1));
+        check(&under_way, 0, 3 * 24 * 60, Decision::Next(1));
         // Later, few may fail.
         let many = |failed: usize, verified: usize| -> Vec<_> {
             (0..failed + verified)
