@@ -63,6 +63,7 @@ bench: setup interop ## Print the figures that the README quotes, and our client
 bench-line: setup ## Print what a month of one site takes on a metered line
 	@$(BUILD)
 	@$(PROGRAMS)/figures --only-line
+	@TAWI_WHOLE_MONTH=1 cargo test --workspace --test dark -- month:: --nocapture
 
 bench-flash: setup ## Print what the agent of a site with 200 subscribers writes to its disk in a day; MINUTES=5 shortens a ten-minute look
 	@$(BUILD)

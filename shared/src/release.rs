@@ -33,6 +33,8 @@ pub const BINARY_BYTES: u64 = 64 * 1_024 * 1_024;
 pub const FILE_BYTES: u64 = 32 * 1_024 * 1_024;
 /// The most bytes of one part; an envelope has 64 KiB, and a metered line is not to be blocked for long.
 pub const PART_BYTES: u32 = 16 * 1_024;
+/// The least of one but the last: less would be around more than in it, in messages and on flash.
+pub const PART_LEAST: u32 = 512;
 /// Bytes of an ed25519 signature.
 pub const SIGNATURE_BYTES: usize = 64;
 /// How a public key begins as text.

@@ -49,7 +49,7 @@ impl Isp {
         let agent = path_of("another_agent")?;
         let program = self.world.directory().join(format!("agent-{version}"));
         let script = format!(
-            "#!/bin/sh\n# {mark}\nunset TAWI_TEST_CONFIG TAWI_TEST_PROVE_SECONDS\nexport TAWI_TEST_MARK='{mark}'\n{lines}\nexec {} \"$@\"\n",
+            "#!/bin/sh\n# {mark}\nunset TAWI_TEST_CONFIG\nexport TAWI_TEST_PROVE_SECONDS=30\nexport TAWI_TEST_MARK='{mark}'\n{lines}\nexec {} \"$@\"\n",
             agent.display()
         );
         std::fs::write(&program, script)?;

@@ -16,7 +16,7 @@
 
 use std::time::Duration;
 
-use tawi_shared::release::PART_BYTES;
+use tawi_shared::release::{PART_BYTES, PART_LEAST};
 
 /// What tells a record besides its bytes: its topic, the packets of MQTT, a record of TLS, segments and the cursor that answers.
 const AROUND_A_RECORD: u64 = 320;
@@ -25,8 +25,6 @@ const RECORD_BYTES: i64 = 5_000;
 /// What asks for a part of a release and brings it besides its bytes: both messages, each with what is around a record, and the
 /// headers of a dozen segments.
 const AROUND_A_PART: u64 = 1_400;
-/// The least that is asked for: less would be around more than in it.
-const PART_LEAST: u64 = 512;
 /// One part in so many of the hour's bytes may be told at once.
 const PURSE_SHARE: u64 = 5;
 const HOUR_MS: u64 = 3_600_000;
@@ -144,7 +142,7 @@ impl Budget {
         }
         self.fill(now);
         let half = u64::try_from(self.purse() / 2).unwrap_or(0);
-        let part = half.clamp(PART_LEAST, PART_BYTES.into());
+        let part = half.clamp(PART_LEAST.into(), PART_BYTES.into());
         let cost = part.saturating_add(AROUND_A_PART);
         // A purse that is smaller than that has to be nearly full.
         let needed = cost.min(u64::try_from(self.purse() / 4 * 3).unwrap_or(0));

@@ -388,7 +388,10 @@ impl Reconciler {
         let planned = with_mark(planned, line, menu.table, id);
         let template = self.settings.profile_template.clone();
         let read_back = ReadBack { needed: &BTreeMap::new(), judge: &|_| Unkept::default() };
-        let applied = Box::pin(apply(client, &planned, &template, &read_back)).await?;
+        let applied = {
+            let _writing = self.settings.writing.read().await;
+            Box::pin(apply(client, &planned, &template, &read_back)).await?
+        };
         self.lacks_policy |= applied.lacks_policy;
         let after = self.read(client, basis, &Reach::Lines(lines), &[]).await?;
         let is_ours = after.logins.get(&family).is_some_and(|rows| {

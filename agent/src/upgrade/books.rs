@@ -4,7 +4,7 @@
 //! put down it says, and does without: the agent that runs is never harmed by a release that cannot be kept.
 
 use tawi_shared::UnixMillis;
-use tawi_shared::release::{BadRelease, Manifest, PART_BYTES, Sha256, Signed};
+use tawi_shared::release::{BadRelease, Manifest, PART_BYTES, PART_LEAST, Sha256, Signed};
 use tawi_shared::wire::ReleaseStanding;
 use tracing::{info, warn};
 
@@ -83,8 +83,10 @@ impl Books {
             .fetched
             .as_ref()
             .is_some_and(|fetched| fetched.kept.asked == asked && fetched.kept.signed() == signed);
+        // Told again after each hello: the download goes on where it is.
         if is_same {
-            return self.say();
+            let is_whole = self.fetched.as_ref().is_some_and(|fetched| fetched.download.is_none());
+            return if is_whole { self.ready() } else { self.go_on(now) };
         }
         let manifest = match self.judged(&signed) {
             Ok(manifest) => manifest,
@@ -217,10 +219,10 @@ impl Books {
         }
         let left = fetched.manifest.file_bytes.saturating_sub(download.have());
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        // One that comes twice or too late, or is of nobody's asking, is as one that never came.
+        // One that comes twice or too late, or is of nobody's asking, or so short that its sums would outgrow it, is as one that
+        // never came.
         if offset == download.have()
-            && length <= left
-            && length <= u64::from(PART_BYTES)
+            && (left.min(PART_LEAST.into())..=left.min(PART_BYTES.into())).contains(&length)
             && let Err(error) = self.shelf.add(download, bytes)
         {
             let kept = fetched.kept.clone();

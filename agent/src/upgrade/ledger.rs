@@ -76,7 +76,7 @@ pub struct Trial {
 pub struct Failed {
     /// Its file.
     pub file: Sha256,
-    /// By which telling it came: a later one has it tried again.
+    /// By which telling it came: another one has it tried again.
     pub asked: u64,
     /// Whether it ran.
     pub was_started: bool,
@@ -192,7 +192,7 @@ impl Ledger {
     /// What became of a release by this telling, if it failed.
     #[must_use]
     pub fn failure(&self, file: Sha256, asked: u64) -> Option<&Failed> {
-        self.failed.iter().find(|failed| failed.file == file && failed.asked >= asked)
+        self.failed.iter().find(|failed| failed.file == file && failed.asked == asked)
     }
 
     /// Whether a file is that of a release that has proven itself.

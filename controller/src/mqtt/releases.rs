@@ -160,9 +160,11 @@ pub(super) async fn tell_connected(
     told.retain(|site, _| unheard.contains(site) || stopped.contains(site));
     let now = Instant::now();
     for site in unheard.iter().chain(&stopped) {
-        let was_told = told
-            .get(site)
-            .is_some_and(|(number, at)| *number == newest.number && now.duration_since(*at) < PATIENCE);
+        // That nothing is wanted any more is answered with nothing: it is told once for each connection.
+        let is_last_word = stopped.contains(site);
+        let was_told = told.get(site).is_some_and(|(number, at)| {
+            *number == newest.number && (is_last_word || now.duration_since(*at) < PATIENCE)
+        });
         if was_told || !spoken.together(site) {
             continue;
         }

@@ -1,8 +1,8 @@
 //! Who gets a version when, and when that stops. Pure: sites and what they said in, a decision out.
 //!
 //! A wave is a share of the sites, at least one more than the wave before; the first are chosen among those that are connected,
-//! spread by a hash, so that it is not always the same ones. The next begins when every site of those before that is connected
-//! is verified, and the time to watch them is over. In the first wave one failure is enough to stop, later more than 2 %.
+//! spread by a hash, so that it is not always the same ones. The next begins when every site of those before that is connected or
+//! has begun is verified, and the time to watch them is over. In the first wave one failure is enough to stop, later more than 2 %.
 
 use std::time::Duration;
 
@@ -15,6 +15,10 @@ use crate::ids::SiteId;
 
 /// The share of sites that may fail before everything stops, in per cent.
 const FAILING_PERCENT: usize = 2;
+/// An agent goes back by itself within a quarter of an hour: one on trial that is silent for longer may not run at all.
+const LOST_AFTER: Duration = Duration::from_secs(3_600);
+/// A site that went dark while it was downloading is not waited for any longer.
+const DARK_AFTER: Duration = Duration::from_secs(3 * 86_400);
 /// The most waves.
 pub const WAVES: usize = 8;
 
@@ -70,8 +74,9 @@ pub fn decide(
     now: UnixMillis,
 ) -> Decision {
     let told: Vec<_> = sites.iter().filter(|site| site.wave <= wave).collect();
+    let is_lost = |site: &RolloutSite| is_on_trial(site) && now.since(site.changed_at) >= LOST_AFTER;
     let has_failed = |site: &&&RolloutSite| {
-        matches!(site.standing, Some(ReleaseStanding::RolledBack | ReleaseStanding::Refused))
+        matches!(site.standing, Some(ReleaseStanding::RolledBack | ReleaseStanding::Refused)) || is_lost(site)
     };
     let failed: Vec<_> = told.iter().filter(has_failed).collect();
     let too_many = failed.len().saturating_mul(100) > told.len().saturating_mul(FAILING_PERCENT);
@@ -79,13 +84,9 @@ pub fn decide(
         && (wave == 0 || too_many)
     {
         let standing = first.standing.map_or("", ReleaseStanding::as_str);
-        let words = format!(
-            "{} of {} sites failed; {} {standing}: {}",
-            failed.len(),
-            told.len(),
-            first.site,
-            first.detail
-        );
+        let detail = if is_lost(first) { "nothing was heard of it since" } else { &first.detail };
+        let words =
+            format!("{} of {} sites failed; {} {standing}: {detail}", failed.len(), told.len(), first.site);
         return Decision::Stop(words);
     }
     let is_verified = |site: &&RolloutSite| site.standing == Some(ReleaseStanding::Verified);
@@ -95,7 +96,11 @@ pub fn decide(
         let is_settled = |site: &&RolloutSite| is_verified(site) || has_failed(&site);
         return if told.iter().all(is_settled) { Decision::Done } else { Decision::Wait };
     }
-    let is_open = |site: &&RolloutSite| site.is_online && !is_verified(site) && !has_failed(&site);
+    // Whoever has begun is waited for, there or not: a controller that was restarted takes all sites for dark at first.
+    let is_open = |site: &&RolloutSite| {
+        let is_under_way = site.standing.is_some() && now.since(site.changed_at) < DARK_AFTER;
+        (site.is_online || is_under_way) && !is_verified(site) && !has_failed(&site)
+    };
     let verified = told.iter().filter(|site| is_verified(site));
     let last = verified.map(|site| site.changed_at).max();
     // A wave of which nobody was there proves nothing: it waits for the first.
@@ -105,6 +110,10 @@ pub fn decide(
         _ => return Decision::Wait,
     };
     if now.since(watched_since) >= soak { Decision::Next(wave.saturating_add(1)) } else { Decision::Wait }
+}
+
+fn is_on_trial(site: &RolloutSite) -> bool {
+    matches!(site.standing, Some(ReleaseStanding::Starting | ReleaseStanding::Trial))
 }
 
 #[cfg(test)]
@@ -175,7 +184,8 @@ mod tests {
         let first = |standing| vec![site(1, 0, true, standing), rest()];
         check(&first(None), 0, 600, Decision::Wait);
         check(&first(Some(Downloading)), 0, 600, Decision::Wait);
-        check(&first(Some(Trial)), 0, 600, Decision::Wait);
+        check(&first(Some(Trial)), 0, 59, Decision::Wait);
+        check(&first(Some(Trial)), 0, 60, Decision::Stop("site-001 on trial: nothing was heard".into()));
         check(&first(Some(Verified)), 0, 59, Decision::Wait);
         check(&first(Some(Verified)), 0, 60, Decision::Next(1));
         check(&first(Some(RolledBack)), 0, 0, Decision::Stop("site-001 rolled back: why".into()));
@@ -185,6 +195,11 @@ mod tests {
         dark.push(site(2, 0, false, None));
         check(&dark, 0, 60, Decision::Next(1));
         check(&[site(1, 0, false, None), rest()], 0, 600, Decision::Wait);
+        // But one that went dark on its way is waited for, as all are dark when the controller was restarted.
+        let mut under_way = first(Some(Verified));
+        under_way.push(site(2, 0, false, Some(Downloading)));
+        check(&under_way, 0, 60, Decision::Wait);
+        check(&under_way, 0, 3 * 24 * 60, Decision::Next(1));
         // Later, few may fail.
         let many = |failed: usize, verified: usize| -> Vec<_> {
             (0..failed + verified)

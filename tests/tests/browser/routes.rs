@@ -9,8 +9,8 @@ use anyhow::{Context as _, ensure};
 
 use super::desk::root;
 
-/// What is got and is no page: for monitoring, the stream of changes, and what pages are drawn with.
-const NO_PAGES: [&str; 9] = [
+/// What is got and is no page: for monitoring, the stream of changes, what pages are drawn with, and files.
+const NO_PAGES: [&str; 10] = [
     "/health",
     "/live",
     "/assets/tawi.css",
@@ -20,6 +20,7 @@ const NO_PAGES: [&str; 9] = [
     "/favicon.ico",
     "/subscriptions/{id}/code.png",
     "/pay/{account}/code.png",
+    "/sites/{id}/commands/{command}/answer",
 ];
 /// The only routes that are no text where they are routed: those of the API, which its own contract test goes through.
 const ROUTES_OF_THE_API: &str = "web/api/mod.rs";

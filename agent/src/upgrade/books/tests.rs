@@ -88,6 +88,9 @@ fn a_release_is_fetched_tried_and_verified_and_the_next_one_goes_back() {
     assert!(news.is_empty());
     let news = books.run(want(1, &signed), NOW);
     let (_, first) = bring(&mut books, news, &file, 3_000);
+    // Told again after another hello, it goes on where it is.
+    let news = books.run(want(1, &signed), NOW);
+    assert_eq!(due(&news).map(|due| due.offset), u64::try_from(first).ok());
     // Killed in the middle: it goes on at the byte where it stood.
     drop(books);
     let (mut books, _) = site.open();
@@ -96,6 +99,7 @@ fn a_release_is_fetched_tried_and_verified_and_the_next_one_goes_back() {
     let (news, second) = bring(&mut books, news, &file, usize::MAX);
     assert_eq!(first + second, file.len(), "no byte is asked for twice");
     assert!(news.contains(&News::Ready), "{news:?}");
+    assert!(books.run(want(1, &signed), NOW).contains(&News::Ready), "told again before it was started");
     assert_eq!(books.run(Errand::Start(vec!["core".into()]), NOW), [News::Switch]);
     drop(books);
     site.start();
