@@ -11,6 +11,7 @@
 
 mod files;
 mod identity;
+mod launching;
 mod outline;
 mod proxy;
 mod raw;
@@ -34,6 +35,7 @@ pub use files::{Environment, Secret};
 pub use identity::{
     CA_FILE, CERTIFICATE_FILE, FORMER_IDENTITY, IDENTITY, Identity, KEY_FILE, Named, SETTINGS_FILE,
 };
+pub use launching::Launching;
 pub use outline::{RouterOutline, check_routers_text, outline_of};
 pub use proxy::Proxy;
 pub use router::{RouterConfig, RouterTransport};
@@ -228,10 +230,7 @@ impl Config {
                 (None, Some(identity)) => identity.site.clone(),
                 (None, None) => return Err(unknown("site")),
             },
-            runtime_directory: environment
-                .runtime_directory
-                .clone()
-                .unwrap_or_else(|| state_directory.join("run")),
+            runtime_directory: run_directory(environment, &state_directory),
             state_directory,
             controller: check_controller(&raw.controller, &finder, &home)?,
             routers,
@@ -256,6 +255,10 @@ impl Config {
     pub fn status_socket(&self) -> PathBuf {
         self.state_directory.join("status.sock")
     }
+}
+
+fn run_directory(environment: &Environment, state_directory: &Path) -> PathBuf {
+    environment.runtime_directory.clone().unwrap_or_else(|| state_directory.join("run"))
 }
 
 /// Where the files are that the settings do not name.

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use routeros_api::{Options, TlsTrust, Transport};
 use tawi_shared::release::Sha256;
@@ -16,7 +15,6 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::api_log::ApiLog;
@@ -42,12 +40,10 @@ use crate::status::{self, Doors};
 use crate::tuning::{Tuned, Tuning};
 use crate::upgrade::books::Books;
 use crate::upgrade::shelf::Shelf;
+use crate::upgrade::starts::Starts;
 use crate::upgrade::{self, Build};
 use crate::usage::book::Quotas;
 use crate::usage::quota::QuotaBook;
-
-/// How long writes to routers that are under way may take, before another release takes this one's place.
-const WRITES_WITHIN: Duration = Duration::from_secs(20);
 
 /// Why the agent cannot start. Each names what to do.
 #[derive(Debug, Error)]
@@ -207,8 +203,11 @@ pub async fn run_until(
     };
     let shelf = Shelf::of(&config.state_directory);
     let upgrade_config = config.upgrade.clone();
-    let open = move || Books::open(shelf, upgrade_config, build, release);
-    tasks.spawn(upgrade::worker::run(open, hands.clock.clone(), upgrade_asked, hands.reports.clone()));
+    let starts = Starts::of(&config.runtime_directory);
+    let opened_at = hands.clock.now();
+    let open = move || Books::open(shelf, (upgrade_config, build, release), starts, opened_at);
+    let (upgrade_clock, upgrade_reports) = (hands.clock.clone(), hands.reports.clone());
+    tasks.spawn(upgrade::worker::run(open, upgrade_clock, upgrade_asked, upgrade_reports, writing));
     // What was found on flash has been handed on, and would be held for as long as the agent runs.
     drop(opening);
     let link_settings =
@@ -221,15 +220,6 @@ pub async fn run_until(
     service::ready();
     info!(site.id = %config.site, site.routers = config.routers.len(), "started");
     let ending = Box::pin(site.run(Ends { inbound, reports, questions, stop })).await;
-    if ending == Ending::Switch {
-        // Whoever waits first comes in first: no write begins from here on, and those under way are answered.
-        let settled = timeout(WRITES_WITHIN, writing.write()).await;
-        if settled.is_err() {
-            warn!(
-                "a write to a router is still without its answer; the release that comes looks at every row"
-            );
-        }
-    }
     let _ = std::fs::remove_file(config.status_socket());
     Ok(ending)
 }

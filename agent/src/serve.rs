@@ -14,11 +14,12 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Launching};
 use crate::outbox::StoreError;
 use crate::own_log;
 use crate::run::{StartError, run};
 use crate::site::Ending;
+use crate::upgrade::starts::Starts;
 use crate::upgrade::{Build, launch};
 
 /// Something is wrong, and was said.
@@ -59,9 +60,14 @@ pub fn serve(
 ) -> Result<(), Failure> {
     // The service manager does not start anybody again whose settings are wrong. A release that reads them otherwise than what is
     // installed, which has read them, is started again: it is gone back from.
-    let bad_config = if environment.release.is_some() { PROBLEM } else { BAD_CONFIG };
-    let config = Config::load(path, environment).map_err(|error| Failure::new(error, bad_config))?;
-    own_log::set_level(config.log_level);
+    let is_own_fault = environment.release.is_some() && !environment.is_unread;
+    let bad_config = if is_own_fault { PROBLEM } else { BAD_CONFIG };
+    let config = Config::load(path, environment);
+    // A release may read what is installed cannot: whether there is one is looked at first.
+    let launching = config
+        .as_ref()
+        .map_or_else(|_| Launching::guessed(path, environment), |config| Some(Launching::of(config)));
+    own_log::set_level(config.as_ref().map_or(LevelFilter::INFO, |config| config.log_level));
     tracing_subscriber::fmt()
         .with_max_level(LevelFilter::TRACE)
         .with_ansi(std::io::stderr().is_terminal() && !environment.is_colour_unwanted)
@@ -73,9 +79,10 @@ pub fn serve(
         tracing::warn!(%error, "cannot start over with one heap; the agent works as well and holds more memory");
     }
     let failed_launch = match environment.release {
-        None => launch::launch(&config, &build, &Clock::system()),
+        None => launching.as_ref().and_then(|launching| launch::launch(launching, &build, &Clock::system())),
         Some(_) => None,
     };
+    let starts = launching.map(|launching| Starts::of(&launching.runtime_directory));
     if let Some(error) = &failed_launch {
         tracing::error!(%error, "a release of head office cannot be started; what is installed runs");
     }
@@ -84,9 +91,18 @@ pub fn serve(
         let _entered = runtime.enter();
         signal(SignalKind::pipe())
     });
+    let config = config.map_err(|error| {
+        // Nobody can read them: the release has not ended by its own fault.
+        starts.as_ref().filter(|_| !is_own_fault).inspect(|starts| starts.forget());
+        Failure::new(error, bad_config)
+    })?;
     match runtime.block_on(Box::pin(run(config, build, environment.release))) {
-        Ok(Ending::Asked) => Ok(()),
+        Ok(Ending::Asked) => {
+            starts.inspect(Starts::forget);
+            Ok(())
+        }
         Ok(Ending::Switch) => {
+            starts.inspect(Starts::forget);
             let error = launch::start_over(environment.installed.as_deref());
             let words = format!("another release is to run, and this program cannot start over: {error}");
             // Whoever started this one starts it again.

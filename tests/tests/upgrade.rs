@@ -110,6 +110,14 @@ impl Isp {
         self.world.office.wait_for("the site runs the version", WITHIN, look).await
     }
 
+    async fn audited(&self) -> String {
+        self.world
+            .command(&["audit", "list", "--limit", "200", "--json"])
+            .await
+            .unwrap_or_default()
+            .to_string()
+    }
+
     fn log(&self) -> String {
         self.world.agent(0).map(tawi_tests::process::Program::log_end).unwrap_or_default()
     }
@@ -139,7 +147,8 @@ fn append(path: &Path, more: &str) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_good_release_is_verified_and_one_that_crashes_or_is_not_welcomed_is_gone_back_from() {
     let mut isp = Isp::open("upgrade", "").await.unwrap();
-    isp.release("0.2.0", "").await.unwrap();
+    let ends = isp.world.directory().join("0.2.0-ends");
+    isp.release("0.2.0", &format!("[ -e '{}' ] && exit 3", ends.display())).await.unwrap();
     isp.start("0.2.0").await.unwrap();
     isp.stands("done", "verified").await.unwrap();
     isp.runs("0.2.0").await.unwrap();
@@ -182,8 +191,29 @@ async fn a_good_release_is_verified_and_one_that_crashes_or_is_not_welcomed_is_g
     );
     isp.runs("0.2.0").await.unwrap();
 
+    // What had proven itself ends soon after each start from now on: what is installed runs after three.
+    let starts = isp.world.site(0).unwrap().directory().join("state/run/starts");
+    let until = Instant::now() + WITHIN;
+    while starts.exists() {
+        assert!(Instant::now() < until, "it has not settled\n{}", isp.log());
+        sleep(Duration::from_millis(50)).await;
+    }
+    std::fs::write(&ends, "").unwrap();
+    isp.world.kill_agent(0).await.unwrap();
+    isp.world.start_agent(0).await.unwrap();
+    for _ in 0..3 {
+        isp.is_started_again().await.unwrap();
+    }
+    isp.runs(&Build::this().mark.version.to_string()).await.unwrap();
+    // It could not say so itself; what runs now says it, although nobody asks about that rollout any more.
+    let until = Instant::now() + WITHIN;
+    while !isp.audited().await.contains("soon after its start") {
+        assert!(Instant::now() < until, "head office does not hear why\n{}", isp.log());
+        sleep(Duration::from_millis(200)).await;
+    }
+
     // What each of them was is in the audit log.
-    let log = isp.world.command(&["audit", "list", "--limit", "200", "--json"]).await.unwrap().to_string();
+    let log = isp.audited().await;
     for action in [
         "release.added",
         "rollout.started",

@@ -63,6 +63,8 @@ pub struct Environment {
     pub release: Option<Sha256>,
     /// And where what is installed is.
     pub installed: Option<PathBuf>,
+    /// And whether that could not read the settings itself.
+    pub is_unread: bool,
     /// Who is at the shell: `SUDO_USER`, or else `USER`. Head office writes it into its audit log.
     pub shell_user: String,
 }
@@ -87,6 +89,7 @@ impl Environment {
                 .any(|name| std::env::var_os(name).is_some()),
             release: std::env::var(launch::RELEASE).ok().and_then(|text| Sha256::parse(&text)),
             installed: directory(launch::INSTALLED).filter(|path| path.is_absolute()),
+            is_unread: directory(launch::UNREAD).is_some(),
             shell_user: ["SUDO_USER", "USER"]
                 .iter()
                 .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))

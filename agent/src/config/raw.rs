@@ -138,7 +138,7 @@ impl Default for RawUpgrade {
     }
 }
 
-fn state_directory() -> String {
+pub(super) fn state_directory() -> String {
     "/var/lib/tawi-agent".to_owned()
 }
 

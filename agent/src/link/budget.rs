@@ -98,7 +98,7 @@ impl Budget {
         }
         let was_unbounded = self.hourly == 0;
         if was_unbounded {
-            self.filled = now;
+            (self.filled, self.answers_filled) = (now, now);
         } else {
             self.fill(now);
         }
@@ -158,8 +158,9 @@ impl Budget {
     /// A part of an answer of so many bytes is told. The floor is spent first where the purse is less than half full.
     pub fn told_answer(&mut self, bytes: u64) {
         let bytes = bytes.saturating_add(AROUND_A_RECORD);
-        if self.left <= self.purse() / 2 {
-            self.answers_left = self.answers_left.saturating_sub_unsigned(bytes);
+        if self.hourly > 0 && self.left <= self.purse() / 2 {
+            let most_owed = signed(ANSWERS_FLOOR).saturating_neg();
+            self.answers_left = self.answers_left.saturating_sub_unsigned(bytes).max(most_owed);
         }
         self.charge(bytes);
     }

@@ -282,6 +282,10 @@ impl Flash {
 
     /// Puts on flash what head office set of the settings, durably. It may use the reserve: a few bytes, seldom.
     pub(super) fn put_settings(&mut self, settings: &FromOffice) -> Result<(), StoreError> {
+        let kept: Option<FromOffice> = self.store.get(Place::Meta, META_SETTINGS)?;
+        if kept.unwrap_or_default() == *settings {
+            return Ok(());
+        }
         self.store.require(URGENT_RESERVE_BYTES)?;
         self.put_meta(META_SETTINGS, settings)?;
         self.sync()

@@ -17,6 +17,10 @@ const KEPT_FOR: Duration = Duration::from_secs(90 * 60);
 /// once, and large enough that what is around a part is little of it.
 const METERED_PART_BYTES: usize = 4 * 1024;
 
+/// What was told so long before a connection ended has arrived: the longest keep-alive finds a dead one within it.
+const LOST_WITHIN: Duration = Duration::from_secs(450);
+const TOLD_AT_MOST: u8 = 3;
+
 #[derive(Debug)]
 struct Kept {
     command: String,
@@ -26,6 +30,16 @@ struct Kept {
     since: Instant,
     /// The part that is told next; `None` when all were.
     next: Option<usize>,
+    /// When each part was told last, and how often.
+    told: Vec<(Instant, u8)>,
+}
+
+impl Kept {
+    /// The first part that may have been lost with a connection. One that was told often enough counts as there: on a line that
+    /// breaks every few minutes an answer would otherwise never end. Head office keeps what it has.
+    fn first_doubtful(&self) -> Option<usize> {
+        self.told.iter().position(|(at, times)| *times < TOLD_AT_MOST && at.elapsed() < LOST_WITHIN)
+    }
 }
 
 /// The answers that may have to be told.
@@ -47,18 +61,28 @@ impl Answers {
             self.0.pop_front();
         }
         let (command, since) = (command.to_owned(), Instant::now());
-        self.0.push_back(Kept { command, text, ends, since, next: Some(0) });
+        self.0.push_back(Kept { command, text, ends, since, next: Some(0), told: Vec::new() });
         true
     }
 
-    /// Has an answer told once more from its first part, before the result of its command is.
+    /// Has an answer that was told told once more, before the result of its command is. One that is being told goes on: head
+    /// office asks again while it waits.
     pub(super) fn tell_again(&mut self, command: &str) {
-        self.0.iter_mut().filter(|kept| kept.command == command).for_each(|kept| kept.next = Some(0));
+        let told = self.0.iter_mut().filter(|kept| kept.command == command && kept.next.is_none());
+        told.for_each(|kept| {
+            let from = kept.first_doubtful();
+            kept.next = from.or(Some(0));
+            if from.is_none() {
+                kept.told.clear();
+            }
+        });
     }
 
     /// What was being told may have been lost with its connection.
     pub(super) fn begin_again(&mut self) {
-        self.0.iter_mut().filter(|kept| kept.next.is_some()).for_each(|kept| kept.next = Some(0));
+        for kept in &mut self.0 {
+            kept.next = kept.next.map(|next| kept.first_doubtful().map_or(next, |first| next.min(first)));
+        }
     }
 
     /// Whether an answer is known, so that its result is told when head office asks for it, and after it.
@@ -76,14 +100,19 @@ impl Answers {
         self.0.iter().any(|kept| kept.next.is_some())
     }
 
-    /// The next part that is to be told.
+    /// The next part that is to be told: of the shortest answer, so that a doctor's report does not wait for a bundle.
     pub(super) fn next(&mut self) -> Option<AnswerV1> {
-        let kept = self.0.iter_mut().find(|kept| kept.next.is_some())?;
+        let waiting = self.0.iter_mut().filter(|kept| kept.next.is_some());
+        let kept = waiting.min_by_key(|kept| kept.text.len())?;
         let part = kept.next?;
         let parts = kept.ends.len();
         let begin = part.checked_sub(1).and_then(|before| kept.ends.get(before)).copied().unwrap_or_default();
         let end = kept.ends.get(part).copied()?;
         let bytes = kept.text.get(begin..end).unwrap_or_default().as_bytes().to_vec();
+        match kept.told.get_mut(part) {
+            Some((at, times)) => (*at, *times) = (Instant::now(), times.saturating_add(1)),
+            None => kept.told.push((Instant::now(), 1)),
+        }
         kept.next = part.checked_add(1).filter(|next| *next < parts);
         let number = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
         Some(AnswerV1 { command: kept.command.clone(), part: number(part), parts: number(parts), bytes })
@@ -143,6 +172,30 @@ mod tests {
             assert!(answers.next().is_none(), "what was told whole is told again when head office asks");
             answers.tell_again("a");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_ends_on_a_line_that_breaks_and_while_head_office_asks_and_behind_short_ones() {
+        let mut answers = Answers::default();
+        assert!(answers.keep("bundle", "x".repeat(40_000), true) && answers.keep("doctor", "y".into(), true));
+        assert_eq!(answers.next().unwrap().command, "doctor");
+        let (mut seen, mut told) = (std::collections::BTreeSet::new(), 0);
+        loop {
+            // A part in eight minutes, a break after each, and head office asks all the while.
+            seen.insert(answers.next().unwrap().part);
+            told += 1;
+            if !answers.is_being_told("bundle") {
+                break;
+            }
+            tokio::time::advance(Duration::from_secs(240)).await;
+            answers.tell_again("bundle");
+            answers.begin_again();
+            tokio::time::advance(Duration::from_secs(240)).await;
+            assert!(told <= 40, "it never ends: {seen:?}");
+        }
+        assert_eq!(seen.len(), 10);
+        answers.tell_again("bundle");
+        assert!(answers.is_being_told("bundle"), "asked for once more");
     }
 
     #[tokio::test]

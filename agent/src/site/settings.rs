@@ -14,14 +14,13 @@ impl Site {
     pub(super) async fn take_settings(&mut self, told: SettingsV1) {
         let told = FromOffice::from(told);
         let mut is_kept = true;
-        // What this device does not take has no place on its flash: it would come into force with a change of its own file.
-        if self.tools.tuning.is_allowed() {
-            let put = told.clone();
-            let put = self.tools.outbox.call(move |keeper| keeper.put_settings(put)).await;
-            if let Err(error) = put.and_then(|put| put) {
-                warn!(%error, "settings of head office hold until a restart: they are not on flash");
-                is_kept = false;
-            }
+        // What this device does not take has no place on its flash, and neither has what it took before: they would come into
+        // force with a change of its own file.
+        let put = if self.tools.tuning.is_allowed() { told.clone() } else { FromOffice::default() };
+        let put = self.tools.outbox.call(move |keeper| keeper.put_settings(put)).await;
+        if let Err(error) = put.and_then(|put| put) {
+            warn!(%error, "settings of head office hold until a restart: they are not on flash");
+            is_kept = false;
         }
         self.tune(told);
         let standing = self.tools.tuning.to_wire(self.boot_id, is_kept);

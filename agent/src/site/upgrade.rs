@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::applied::RouterProgress;
 use super::cadence::UsageDue;
 use super::{Site, Talk, line};
 use crate::health::UpgradeStatus;
@@ -57,6 +58,8 @@ pub(super) struct Upgrade {
     trial: Option<(Vec<String>, Instant)>,
     is_ready: bool,
     is_switch: bool,
+    /// Whether it was said that this program has stayed.
+    is_settled: bool,
 }
 
 impl Upgrade {
@@ -123,6 +126,7 @@ impl Site {
     /// What is due of all this, each second.
     pub(super) fn watch_upgrade(&mut self) {
         self.watch_trial();
+        self.settle_release();
         self.tell_standing();
         if let Some((at, within)) = self.upgrade.asked
             && at.elapsed() >= within
@@ -132,13 +136,30 @@ impl Site {
         } else if self.upgrade.asked.is_none() {
             self.ask_part();
         }
-        // What is on trial has to end that first: the next would take its place unproven.
-        if self.upgrade.is_ready && self.upgrade.trial.is_none() {
-            let is_read =
-                |router: &super::applied::RouterProgress| router.is_reachable && router.checked.is_some();
-            let routers = self.progress.routers().filter(|(_, router)| is_read(router));
-            let routers = routers.map(|(name, _)| name.to_owned()).collect();
-            self.upgrade.is_ready = !self.do_upgrade(Errand::Start(routers));
+        self.start_what_is_ready();
+    }
+
+    /// What is on trial has to end that first: the next would take its place unproven. And what cannot read a router now is
+    /// not what the next one has to; so soon after a start, that is not known yet.
+    fn start_what_is_ready(&mut self) {
+        if !self.upgrade.is_ready || self.upgrade.trial.is_some() {
+            return;
+        }
+        let is_read = |router: &RouterProgress| router.is_reachable && router.checked.is_some();
+        let is_early = self.started.elapsed() < self.tools.upgrade.prove_within;
+        if is_early && !self.progress.routers().all(|(_, router)| is_read(router)) {
+            return;
+        }
+        let routers = self.progress.routers().filter(|(_, router)| is_read(router));
+        let routers = routers.map(|(name, _)| name.to_owned()).collect();
+        self.upgrade.is_ready = !self.do_upgrade(Errand::Start(routers));
+    }
+
+    /// A release that has run for a while is none that ends soon after its start.
+    fn settle_release(&mut self) {
+        let UpgradeTools { prove_within, is_release, .. } = self.tools.upgrade;
+        if is_release && !self.upgrade.is_settled && self.started.elapsed() >= prove_within / RUNS_A_PART {
+            self.upgrade.is_settled = self.do_upgrade(Errand::Settled);
         }
     }
 

@@ -3,19 +3,27 @@
 //! It waits for flash, and so runs on a thread of its own (`worker.rs`); it opens no socket and reads no clock. What it cannot
 //! put down it says, and does without: the agent that runs is never harmed by a release that cannot be kept.
 
+use std::io::ErrorKind;
+
 use tawi_shared::UnixMillis;
 use tawi_shared::release::{BadRelease, Manifest, PART_BYTES, PART_LEAST, Sha256, Signed};
 use tawi_shared::wire::ReleaseStanding;
 use tracing::{info, warn};
 
 use super::judge::{Facts, refusal};
-use super::ledger::{Kept, Ledger};
+use super::ledger::{Failed, Kept, Ledger};
 use super::shelf::{Download, NotMade, Shelf};
+use super::starts::Starts;
 use super::{Build, Due, Errand, News, Standing, UpgradeConfig};
 use crate::outbox::free_bytes;
 
 /// What is said where no key is known.
 const NO_KEY: &str = "no release key is known here; write release_keys = [\"tawikey1.…\"] under [upgrade] in agent.toml: head office's builder has the key";
+const AS_INSTALLED: &str = "this version runs already, as the package installed it";
+const ANOTHER_OF_THIS_VERSION: &str =
+    "another program of this very version runs here; give each release a version of its own";
+/// How long a start says what was gone back from, unless head office wants something else.
+const TOLD_FOR_MS: i64 = 24 * 60 * 60 * 1_000;
 const NOT_ENABLED: &str =
     "this device takes no release from head office: [upgrade] enabled = false in agent.toml";
 
@@ -32,6 +40,7 @@ struct Fetched {
 #[derive(Debug)]
 pub struct Books {
     shelf: Shelf,
+    starts: Starts,
     ledger: Ledger,
     config: UpgradeConfig,
     build: Build,
@@ -46,23 +55,47 @@ impl Books {
     #[must_use]
     pub fn open(
         shelf: Shelf,
-        config: UpgradeConfig,
-        build: Build,
-        running: Option<Sha256>,
+        (config, build, running): (UpgradeConfig, Build, Option<Sha256>),
+        starts: Starts,
+        now: UnixMillis,
     ) -> (Self, Vec<News>) {
-        let ledger = shelf.ledger().unwrap_or_else(|error| {
-            warn!(%error, "what is known of releases cannot be read; what is installed runs on");
-            Ledger::default()
-        });
-        let mut books = Self { shelf, ledger, config, build, running, fetched: None, standing: None };
-        books.tidy();
-        let mut news = Vec::new();
+        let (ledger, is_known) = match shelf.ledger() {
+            Ok(ledger) => (ledger, true),
+            Err(error) => {
+                warn!(%error, "what is known of releases cannot be read; what runs runs on");
+                // What holds nonsense will hold it tomorrow; a disk that does not answer may do so.
+                let is_nonsense = matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof);
+                (Ledger::default(), is_nonsense)
+            }
+        };
+        let mut books = Self { shelf, starts, ledger, config, build, running, fetched: None, standing: None };
+        if is_known {
+            books.tidy();
+        }
+        let mut news = books.said_of_the_last(now);
         if let Some(trial) = books.ledger.trial.clone().filter(|trial| books.is_running(&trial.release)) {
             books.stand(&trial.release, ReleaseStanding::Trial, String::new());
             news.push(News::Trial(trial.routers));
             news.push(News::Standing(books.standing.clone()));
         }
         (books, news)
+    }
+
+    /// One that was gone back from could not say so itself.
+    fn said_of_the_last(&mut self, now: UnixMillis) -> Vec<News> {
+        let is_news =
+            |failed: &&Failed| failed.was_started && now.0.saturating_sub(failed.at_ms) < TOLD_FOR_MS;
+        let Some(failed) = self.ledger.failed.last().filter(is_news) else { return Vec::new() };
+        self.standing = Some(Standing {
+            asked: failed.asked,
+            version: failed.version.clone(),
+            file: failed.file,
+            file_bytes: 0,
+            have_bytes: 0,
+            standing: ReleaseStanding::RolledBack,
+            detail: failed.why.clone(),
+        });
+        self.say()
     }
 
     /// Does one errand.
@@ -73,6 +106,10 @@ impl Books {
             Errand::Start(routers) => self.start(routers, now),
             Errand::Proven => self.proven(),
             Errand::Failed(why) => self.failed(&why, now),
+            Errand::Settled => {
+                self.starts.forget();
+                Vec::new()
+            }
         }
     }
 
@@ -164,8 +201,10 @@ impl Books {
             return Some((standing, String::new()));
         }
         if manifest.version == self.build.mark.version {
-            let words = "this version runs already, as the package installed it";
-            return Some((ReleaseStanding::Verified, words.to_owned()));
+            return Some(match self.running {
+                None => (ReleaseStanding::Verified, AS_INSTALLED.to_owned()),
+                Some(_) => (ReleaseStanding::Refused, ANOTHER_OF_THIS_VERSION.to_owned()),
+            });
         }
         let failed = self.ledger.failure(manifest.file_sha256, asked)?;
         let standing =

@@ -7,16 +7,17 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use tawi_shared::Clock;
 use tracing::{info, warn};
 
 use super::Build;
-use super::ledger::Start;
+use super::ledger::{Kept, Ledger, Start};
 use super::shelf::Shelf;
-use crate::config::Config;
+use super::starts::{QUICK_ENDS, Starts};
+use crate::config::Launching;
 use crate::outbox::StateLock;
 
 /// Names to a release which one it is, by the hash of its program.
@@ -24,11 +25,15 @@ pub const RELEASE: &str = "TAWI_AGENT_RELEASE";
 /// And where what the package installed is, to which it goes back.
 pub const INSTALLED: &str = "TAWI_AGENT_INSTALLED";
 
+/// And whether what is installed could not read the settings, so that it is no fault of a release not to.
+pub const UNREAD: &str = "TAWI_AGENT_UNREAD";
+
 /// Puts the release that is to run in this program's place. Returns where this program is to run itself: `None`, or why the
 /// release could not be started.
 #[must_use]
-pub fn launch(config: &Config, build: &Build, clock: &Clock) -> Option<io::Error> {
+pub fn launch(config: &Launching, build: &Build, clock: &Clock) -> Option<io::Error> {
     let shelf = Shelf::of(&config.state_directory);
+    let starts = Starts::of(&config.runtime_directory);
     // Another agent at work here has the releases, too; it is said when this one asks for the store.
     let Ok(lock) = StateLock::take(&config.state_directory) else { return None };
     if shelf.is_empty() {
@@ -43,7 +48,12 @@ pub fn launch(config: &Config, build: &Build, clock: &Clock) -> Option<io::Error
     };
     let before = ledger.clone();
     let start = if config.upgrade.is_enabled {
-        ledger.choose(&build.mark.version, clock.now(), |kept| shelf.look(kept, &config.upgrade.keys))
+        go_back_from_quick_ends(&mut ledger, &starts, clock);
+        ledger.choose(&build.mark.version, clock.now(), |kept| {
+            shelf.look(kept, &config.upgrade.keys).inspect_err(|why| {
+                warn!(release.why = why, "a release cannot be started; another program runs");
+            })
+        })
     } else {
         Start::Installed
     };
@@ -59,13 +69,19 @@ pub fn launch(config: &Config, build: &Build, clock: &Clock) -> Option<io::Error
     let Start::Release(manifest) = start else { return None };
     let trial_starts = ledger.trial.as_ref().map_or(0, |trial| trial.starts);
     info!(release.version = %manifest.version, release.trial = trial_starts, "a release of head office is started");
+    // One on trial is counted in the ledger.
+    if ledger.trial.is_none() {
+        starts.count(manifest.binary_sha256);
+    }
     // The next owner of this process takes it anew.
     drop(lock);
     let failed = match std::env::current_exe() {
-        Ok(installed) => become_program(
-            &shelf.program(manifest.binary_sha256),
-            &[(RELEASE, manifest.binary_sha256.to_string().into()), (INSTALLED, installed.into())],
-        ),
+        Ok(installed) => {
+            let which = (RELEASE, manifest.binary_sha256.to_string().into());
+            let unread = config.is_unread.then(|| (UNREAD, "1".into()));
+            let names = [which, (INSTALLED, installed.into())].into_iter().chain(unread);
+            become_program(&shelf.program(manifest.binary_sha256), names)
+        }
         Err(error) => error,
     };
     if ledger.trial.is_some() {
@@ -77,19 +93,32 @@ pub fn launch(config: &Config, build: &Build, clock: &Clock) -> Option<io::Error
     Some(failed)
 }
 
+/// A release that has proven itself and yet ends soon after each start is gone back from: it could not say so itself.
+fn go_back_from_quick_ends(ledger: &mut Ledger, starts: &Starts, clock: &Clock) {
+    let program = ledger.verified.as_ref().and_then(Kept::program);
+    // What is on trial is counted otherwise.
+    let ends = program.filter(|_| ledger.trial.is_none()).map_or(0, |program| starts.quick_ends(program));
+    if ends >= QUICK_ENDS {
+        let why = format!("it had proven itself, and then ended {ends} times soon after its start");
+        warn!(release.why = why, "a release is gone back from");
+        ledger.fail_verified(&why, clock.now());
+    }
+}
+
 /// Starts over, by what the package installed: another release is to run. Returns only where that cannot be done.
 #[must_use]
 pub fn start_over(installed: Option<&Path>) -> io::Error {
     let installed = installed.map(Path::to_path_buf).map_or_else(std::env::current_exe, Ok);
     match installed {
-        Ok(installed) => become_program(&installed, &[]),
+        Ok(installed) => become_program(&installed, []),
         Err(error) => error,
     }
 }
 
-/// With our own words, and with these names alone of the two that speak of releases.
-fn become_program(program: &PathBuf, names: &[(&str, OsString)]) -> io::Error {
+/// With our own words, and with these names alone of those that speak of releases.
+fn become_program(program: &Path, names: impl IntoIterator<Item = (&'static str, OsString)>) -> io::Error {
     let mut command = Command::new(program);
-    command.args(std::env::args_os().skip(1)).env_remove(RELEASE).env_remove(INSTALLED);
-    command.envs(names.iter().map(|(name, value)| (name, value))).exec()
+    command.args(std::env::args_os().skip(1));
+    [RELEASE, INSTALLED, UNREAD].iter().for_each(|name| _ = command.env_remove(name));
+    command.envs(names).exec()
 }

@@ -53,6 +53,12 @@ impl Kept {
         self.signed().unverified().ok()
     }
 
+    /// The hash of its program.
+    #[must_use]
+    pub fn program(&self) -> Option<Sha256> {
+        self.manifest().map(|manifest| manifest.binary_sha256)
+    }
+
     fn is_of_file(&self, file: Sha256) -> bool {
         self.manifest().is_some_and(|manifest| manifest.file_sha256 == file)
     }
@@ -76,6 +82,9 @@ pub struct Trial {
 pub struct Failed {
     /// Its file.
     pub file: Sha256,
+    /// Which version it says it is.
+    #[serde(default)]
+    pub version: String,
     /// By which telling it came: another one has it tried again.
     pub asked: u64,
     /// Whether it ran.
@@ -132,15 +141,22 @@ impl Ledger {
                 Err(why) => self.fail_trial(&why, now),
             }
         }
-        while let Some(verified) = self.verified.clone() {
-            match look(&verified) {
-                Ok(manifest) if !is_overtaken(&verified, &manifest, installed) => {
-                    return Start::Release(manifest);
-                }
-                _ => self.verified = self.before.take(),
-            }
-        }
-        Start::Installed
+        // What a newer package has overtaken is nobody's any more. What cannot be looked at stays: a disk that stutters once, or
+        // a key that was mistyped, has one start with what is there besides.
+        let mut proven = [self.verified.take(), self.before.take()]
+            .into_iter()
+            .flatten()
+            .filter(|kept| kept.manifest().is_some_and(|manifest| !is_overtaken(kept, &manifest, installed)));
+        (self.verified, self.before) = (proven.next(), proven.next());
+        let proven = [&self.verified, &self.before].into_iter().flatten();
+        proven.into_iter().find_map(|kept| look(kept).ok()).map_or(Start::Installed, Start::Release)
+    }
+
+    /// What has proven itself did not do so for good: the one before is what has.
+    pub fn fail_verified(&mut self, why: &str, now: UnixMillis) {
+        let Some(failed) = self.verified.take() else { return };
+        self.fail(&failed, why, true, now);
+        self.verified = self.before.take().filter(|before| before.program() != failed.program());
     }
 
     fn of_trial(
@@ -181,10 +197,10 @@ impl Ledger {
     /// A release is none, or is no good.
     pub fn fail(&mut self, release: &Kept, why: &str, was_started: bool, now: UnixMillis) {
         let Some(manifest) = release.manifest() else { return };
-        let file = manifest.file_sha256;
+        let (file, version) = (manifest.file_sha256, manifest.version.to_string());
         self.failed.retain(|failed| failed.file != file);
         let why = crate::outbox::shortened(why).to_owned();
-        self.failed.push(Failed { file, asked: release.asked, was_started, why, at_ms: now.0 });
+        self.failed.push(Failed { file, version, asked: release.asked, was_started, why, at_ms: now.0 });
         let many = self.failed.len().saturating_sub(FAILED);
         self.failed.drain(..many);
     }
@@ -206,7 +222,7 @@ impl Ledger {
     pub fn programs(&self) -> Vec<Sha256> {
         let trial = self.trial.as_ref().map(|trial| &trial.release);
         let kept = [trial, self.verified.as_ref(), self.before.as_ref(), self.wanted.as_ref()];
-        kept.into_iter().flatten().filter_map(Kept::manifest).map(|manifest| manifest.binary_sha256).collect()
+        kept.into_iter().flatten().filter_map(Kept::program).collect()
     }
 }
 
@@ -280,7 +296,15 @@ mod tests {
             }
         };
         assert_eq!(damaged(&["0.3.0"]).as_deref(), Some("0.2.0"));
-        assert_eq!(damaged(&["0.2.0"]), None);
+        assert_eq!(damaged(&["0.2.0", "0.3.0"]), None);
+        assert_eq!(damaged(&[]).as_deref(), Some("0.3.0"), "one look that failed has nothing forgotten");
+        // It ends soon after each start: neither it nor the same program is what runs then.
+        ledger.fail_verified("it ends", NOW);
+        assert_eq!(start(&mut ledger).as_deref(), Some("0.2.0"));
+        assert!(ledger.failed.iter().any(|failed| failed.version == "0.3.0" && failed.was_started));
+        ledger.before = ledger.verified.clone();
+        ledger.fail_verified("it ends", NOW);
+        assert_eq!(start(&mut ledger), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! launch: what is installed by the package looks at `releases/` at each start, and puts a release in its own place
 //!   on trial: at most 3 starts, counted on flash before each ─▶ proven in 15 minutes: verified
 //!                                                            └─▶ else: the one before runs again, and says why
+//!   verified, and ends 3 times soon after its start ─▶ the one before runs again
 //! ```
 //!
 //! Head office says what it wants, and cannot make it: an agent runs what one of its own keys signed, and looks at the signature
@@ -19,6 +20,7 @@ pub mod judge;
 pub mod launch;
 pub mod ledger;
 pub mod shelf;
+pub mod starts;
 pub mod worker;
 
 use std::time::Duration;
@@ -67,6 +69,8 @@ pub enum Errand {
     Proven,
     /// It was not, or has not.
     Failed(String),
+    /// What runs has stayed.
+    Settled,
 }
 
 /// What comes of it.

@@ -9,7 +9,7 @@ use tawi_shared::wire::Setting;
 use super::{Failure, Shell};
 use crate::ids::SiteId;
 use crate::site_settings::api::{SettingsBody, names};
-use crate::site_settings::{self, Changed, SiteSettings, Stand, Wanted};
+use crate::site_settings::{self, Changed, SiteSettings, Wanted};
 use crate::{sites, web::display};
 
 /// What the words after `site set` or `site unset` say.
@@ -62,7 +62,7 @@ impl Shell {
                 site_settings::change(&mut transaction, id, &wanted, &self.actor, (ids, now)).await?;
             let settings = match changed {
                 Changed::Changed(settings) => {
-                    let _ = writeln!(said, "site {id} is told");
+                    let _ = writeln!(said, "site {id} is told, at once or when it is heard again");
                     settings
                 }
                 Changed::Unchanged(settings) => {
@@ -116,15 +116,13 @@ fn no_such_site(id: &SiteId) -> String {
 
 fn shown(id: &SiteId, settings: &SiteSettings) -> String {
     if settings.values.is_empty() {
-        return format!("nothing is set for site {id}: what its agent.toml says stands");
+        let until = if settings.is_waited_for() { ", once the site has heard of it" } else { "" };
+        return format!("nothing is set for site {id}: what its agent.toml says stands{until}");
     }
     let mut text = String::new();
     for (setting, value) in &settings.values {
         let stand = settings.stand(*setting);
-        let why = match stand {
-            Stand::Refused(why) => why,
-            other => other.why(),
-        };
+        let why = stand.why();
         let _ = write!(text, "{:<20} {value:<10} {}", setting.as_str(), stand.as_str());
         let _ = writeln!(text, "{}{why}", if why.is_empty() { "" } else { ": " });
     }
@@ -133,6 +131,7 @@ fn shown(id: &SiteId, settings: &SiteSettings) -> String {
         let _ = write!(text, ", set by {actor} at {}", display::with_zone(*at));
     }
     match &settings.heard {
+        Some(_) if settings.is_waited_for() => text += "; the site has not spoken of it",
         Some(heard) if !heard.is_kept => text += "; the site's disk does not hold it",
         Some(heard) => {
             let _ = write!(

@@ -8,6 +8,7 @@
 //! published is handed to `published`, and its row is passed over until that has taken it out.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
 use std::time::Duration;
 
 use sqlx::Connection as _;
@@ -38,8 +39,11 @@ const FIRST_APPLIED_PATIENCE: Duration = Duration::from_secs(60);
 const LONGEST_APPLIED_PATIENCE: Duration = Duration::from_secs(6 * 3_600);
 /// Within how many seconds whoever is asked says where it stands.
 const HELLO_WITHIN_SECONDS: u16 = 5;
-/// How long a site has to say what became of a command before it is told of it again; it does each once.
+/// How long a site has to say what became of a command, or of its settings, before it is told again; doubles with each time. It
+/// does each command once, and hears of all of this with each hello besides: an answer may take an hour on a metered line, and
+/// an agent of an older release does not know what settings are.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(30);
+const LONGEST_COMMAND_PATIENCE: Duration = Duration::from_secs(600);
 
 /// When a site was last told, and what.
 #[derive(Clone, Copy, Debug)]
@@ -59,11 +63,11 @@ pub(super) struct Memory {
     /// Up to where the row is about to be taken out, or was.
     handed_over: HashMap<SiteId, u64>,
     /// When each open command was last told: it is told again while its site says nothing of it.
-    commands: HashMap<CommandId, Instant>,
+    commands: HashMap<CommandId, Told>,
     /// When each site was last told of which rollout, while it says nothing of it.
     releases: HashMap<SiteId, (u64, Instant)>,
     /// Which settings each site was last told of which it has not spoken, and when.
-    settings: HashMap<SiteId, (u64, Instant)>,
+    settings: HashMap<SiteId, Told>,
 }
 
 /// Runs until `stop`, and then until what was published is noted.
@@ -172,10 +176,7 @@ async fn tell_settings(
     memory.settings.retain(|site, _| silent.contains(site));
     for site in silent {
         let settings = site_settings::of_site(connection, &site).await?;
-        let told = memory.settings.get(&site);
-        let is_early = told.is_some_and(|(revision, at)| {
-            *revision == settings.revision && now.duration_since(*at) < COMMAND_PATIENCE
-        });
+        let is_early = is_patient(&memory.settings, &site, settings.revision, now);
         if is_early || !spoken.together(&site) {
             continue;
         }
@@ -183,7 +184,8 @@ async fn tell_settings(
         if !pipe.publish(topic, envelope).await {
             return Ok(());
         }
-        memory.settings.insert(site, (settings.revision, now));
+        let patience = (COMMAND_PATIENCE, LONGEST_COMMAND_PATIENCE);
+        note_told(&mut memory.settings, &site, settings.revision, patience);
     }
     Ok(())
 }
@@ -226,15 +228,15 @@ async fn tell_commands(
     for site in commands::store::sites_to_tell(connection).await? {
         for command in commands::open_of(connection, &site).await? {
             open.insert(command.id.clone());
-            let told = memory.commands.get(&command.id);
-            if told.is_some_and(|at| now.duration_since(*at) < COMMAND_PATIENCE) {
+            if is_patient(&memory.commands, &command.id, 0, now) {
                 continue;
             }
             let (topic, envelope) = answers::command_message(&site, &command)?;
             if !pipe.publish(topic, envelope).await {
                 return Ok(());
             }
-            memory.commands.insert(command.id, now);
+            let patience = (COMMAND_PATIENCE, LONGEST_COMMAND_PATIENCE);
+            note_told(&mut memory.commands, &command.id, 0, patience);
         }
     }
     memory.commands.retain(|id, _| open.contains(id));
@@ -278,18 +280,24 @@ fn is_due(told: &mut HashMap<SiteId, Told>, behind: &Behind, first: Duration, no
     now.duration_since(last.at) >= last.patience
 }
 
-fn note_told(
-    told: &mut HashMap<SiteId, Told>,
-    site: &SiteId,
+/// Whether it was told already, and has its time still.
+fn is_patient<Key: Eq + Hash>(told: &HashMap<Key, Told>, whom: &Key, generation: u64, now: Instant) -> bool {
+    told.get(whom)
+        .is_some_and(|told| told.generation == generation && now.duration_since(told.at) < told.patience)
+}
+
+fn note_told<Key: Eq + Hash + Clone>(
+    told: &mut HashMap<Key, Told>,
+    whom: &Key,
     generation: u64,
     (first, longest): (Duration, Duration),
 ) {
     let now = Instant::now();
-    let patience = match told.get(site) {
+    let patience = match told.get(whom) {
         Some(last) if last.generation == generation => last.patience.saturating_mul(2).min(longest),
         _ => first,
     };
-    told.insert(site.clone(), Told { generation, at: now, patience });
+    told.insert(whom.clone(), Told { generation, at: now, patience });
 }
 
 #[cfg(test)]

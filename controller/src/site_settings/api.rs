@@ -73,15 +73,11 @@ impl SettingsBody {
     pub fn of(site: &SiteId, settings: &SiteSettings) -> Self {
         let body = |(setting, value): (&Setting, &String)| {
             let stand = settings.stand(*setting);
-            let detail = match stand {
-                super::Stand::Refused(why) => why,
-                other => other.why(),
-            };
             SettingBody {
                 name: setting.as_str().to_owned(),
                 value: value.clone(),
                 standing: stand.as_str().to_owned(),
-                detail: detail.to_owned(),
+                detail: stand.why().to_owned(),
             }
         };
         let heard = settings.heard.as_ref();

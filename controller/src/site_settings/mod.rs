@@ -69,7 +69,7 @@ pub enum Stand<'a> {
     NotAllowed,
 }
 
-impl Stand<'_> {
+impl<'a> Stand<'a> {
     /// The word in the API and on the command line.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -83,11 +83,12 @@ impl Stand<'_> {
 
     /// Why, for people; empty where there is nothing to say.
     #[must_use]
-    pub fn why(self) -> &'static str {
+    pub fn why(self) -> &'a str {
         match self {
             Self::Waiting => "its agent has not been heard since; one of an older release says nothing",
             Self::NotAllowed => "agent.toml at the site says settings_from_head_office = false",
-            Self::Applied | Self::Refused(_) => "",
+            Self::Refused(why) => why,
+            Self::Applied => "",
         }
     }
 }
@@ -101,6 +102,12 @@ impl SiteSettings {
             Some(heard) if !heard.is_allowed => Stand::NotAllowed,
             Some(heard) => heard.refused.get(&setting).map_or(Stand::Applied, |why| Stand::Refused(why)),
         }
+    }
+
+    /// Whether the site has not spoken of the last change, also of one that took everything back.
+    #[must_use]
+    pub fn is_waited_for(&self) -> bool {
+        self.revision > 0 && self.heard.as_ref().is_none_or(|heard| heard.revision != self.revision)
     }
 
     /// As they travel.
@@ -193,7 +200,8 @@ pub fn run_of(boot_id: u64, store_epoch: u32) -> String {
 }
 
 /// What a site that says hello is to be told: nothing where nothing was ever set, or where this run took the newest. A site
-/// that `is_ahead` of the database, which was probably restored, may have newer ones of which nobody knows here.
+/// that `is_ahead` of the database, which was probably restored, may have newer ones of which nobody knows here, and is told
+/// also that there are none. What another run took is not in force until this one says so.
 ///
 /// # Errors
 /// When the database refuses.
@@ -205,8 +213,9 @@ pub async fn owed(
     if !is_ahead && store::is_taken(connection, site, run).await? {
         return Ok(None);
     }
+    store::doubt(connection, site, run).await?;
     let settings = store::of_site(connection, site).await?;
-    Ok((settings.revision > 0).then(|| settings.to_wire()))
+    Ok((is_ahead || settings.revision > 0).then(|| settings.to_wire()))
 }
 
 /// Takes what an agent says of its settings.

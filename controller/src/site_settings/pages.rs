@@ -23,6 +23,10 @@ pub(crate) struct SettingsView {
     pub(crate) set: Option<(String, Moment)>,
     /// Whether a restart of the agent without head office would not have them.
     pub(crate) is_not_kept: bool,
+    /// Whether the site has not spoken of the last change.
+    pub(crate) is_waited_for: bool,
+    /// What the form was made of: a change of somebody else since is not undone by it.
+    pub(crate) revision: u64,
 }
 
 /// One of them.
@@ -41,17 +45,12 @@ impl SettingsView {
         let row = |setting: &Setting| {
             let value = settings.values.get(setting).cloned();
             let stand = value.as_ref().map(|_| settings.stand(*setting));
-            let why = match stand {
-                Some(Stand::Refused(why)) => why,
-                Some(other) => other.why(),
-                None => "",
-            };
             SettingView {
                 name: setting.as_str(),
                 label: label_of(*setting),
                 value: value.unwrap_or_default(),
                 badge: stand.map(badge_of),
-                why: why.to_owned(),
+                why: stand.map(Stand::why).unwrap_or_default().to_owned(),
             }
         };
         let heard = settings.heard.as_ref().filter(|heard| heard.revision == settings.revision);
@@ -59,6 +58,8 @@ impl SettingsView {
             rows: Setting::ALL.iter().map(row).collect(),
             set: settings.set.as_ref().map(|(actor, at)| (actor.clone(), Moment::of(*at, now))),
             is_not_kept: heard.is_some_and(|heard| !heard.is_kept),
+            is_waited_for: settings.is_waited_for(),
+            revision: settings.revision,
         }
     }
 }
@@ -100,9 +101,15 @@ async fn change(
     let wanted: Wanted = Setting::ALL.iter().map(value).collect();
     let controller = &web.controller;
     let mut transaction = controller.database.write().await?;
+    let to = format!("/sites/{site}");
+    // Every field is posted, also those that nobody touched. One writer at a time: nobody changes them between this and that.
+    let known = super::of_site(&mut transaction, &site).await?;
+    if known.revision > 0 && fields.value("seen") != known.revision.to_string() {
+        let words = "Nothing was changed: somebody changed them after this page was opened. They are shown below as they are now.";
+        return Ok(visit.go(&to, &Note::bad(words)));
+    }
     let who = (visit.actor(), &controller.ids, visit.now);
     let changed = super::change(&mut transaction, &site, &wanted, &who.0, (who.1, who.2)).await?;
-    let to = format!("/sites/{site}");
     let note = match changed {
         Changed::Changed(_) => {
             let live = controller.live.clone();

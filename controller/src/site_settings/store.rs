@@ -99,6 +99,18 @@ pub(super) async fn heard(
     Ok(())
 }
 
+/// What another run of the agent took is not known to be in force in this one.
+pub(super) async fn doubt(connection: &mut Connection, site: &SiteId, run: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE site_settings_standing SET heard_revision = 0 WHERE site_id = $1 AND heard_run <> $2 AND heard_revision <> 0",
+    )
+    .bind(site.as_str())
+    .bind(run)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Whether this run of the agent has the newest on its flash; also where none were ever set.
 pub(super) async fn is_taken(
     connection: &mut Connection,

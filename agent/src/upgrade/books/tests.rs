@@ -24,7 +24,8 @@ impl Site {
         let mut build = Build::this();
         build.mark.version = self.version.parse().unwrap();
         let config = UpgradeConfig { is_enabled: self.is_enabled, keys: self.keys.clone() };
-        Books::open(Shelf::of(&self.place.0), config, build, self.running)
+        let starts = Starts::of(&self.place.0);
+        Books::open(Shelf::of(&self.place.0), (config, build, self.running), starts, NOW)
     }
 
     /// The launcher.

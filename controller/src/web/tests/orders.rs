@@ -361,6 +361,12 @@ async fn settings_are_set_on_the_page_of_a_site_by_whoever_may_command_it() {
     assert!(shown.contains("kilobytes_an_hour 50") && shown.contains("on the way"), "{shown}");
     let audited = "SELECT detail FROM audit_log WHERE action = 'site.settings_changed'";
     assert_eq!(served.text(audited).await, "kilobytes_an_hour: as the device has it -> 50");
+    // A page that was opened before does not undo it.
+    assert_eq!(operator.post(path, &[("seen", "0"), ("log_level", "debug")]).await.status, 303);
+    assert!(operator.get("/sites/nyeri-01").await.body.contains("somebody changed them after this page"));
+    assert!(
+        served.browser(Role::Viewer).await.get("/sites/nyeri-01").await.body.contains("has not said yet")
+    );
     // What the site says of it is text, and of a revision.
     served
         .execute(
@@ -374,7 +380,7 @@ async fn settings_are_set_on_the_page_of_a_site_by_whoever_may_command_it() {
         "{shown}"
     );
     // An empty form takes all of it back.
-    assert_eq!(operator.post(path, &[]).await.status, 303);
+    assert_eq!(operator.post(path, &[("seen", "1")]).await.status, 303);
     assert!(!operator.get("/sites/nyeri-01").await.body.contains("kilobytes_an_hour 50"));
     served.stop().await;
 }
