@@ -1,8 +1,10 @@
 //! The agent of these tests, whole but for its routers, and what head office says to it.
 
+use tawi_agent::reconcile::WriteGate;
 use tawi_agent::site::UpgradeTools;
 use tawi_agent::upgrade::books::Books;
 use tawi_agent::upgrade::shelf::Shelf;
+use tawi_agent::upgrade::starts::Starts;
 use tawi_agent::upgrade::{Build, worker};
 
 use super::*;
@@ -115,8 +117,9 @@ impl Agent {
             site.run(ends).await;
         });
         let (shelf, upgrade) = (Shelf::of(&config.state_directory), config.upgrade.clone());
-        let open = move || Books::open(shelf, upgrade, build, None);
-        tasks.spawn(worker::run(open, Clock::system(), upgrade_asked, reports.clone()));
+        let starts = Starts::of(&config.runtime_directory);
+        let open = move || Books::open(shelf, (upgrade, build, None), starts, UnixMillis(0));
+        tasks.spawn(worker::run(open, Clock::system(), upgrade_asked, reports.clone(), WriteGate::default()));
         tasks.spawn(remote::run(hands, asked));
         // From a seed: which wait follows which is the same each time.
         tasks.spawn(link::run(settings, dialer, outbox.clone(), IdSource::seeded(1), link_sender));
