@@ -83,6 +83,8 @@ pub enum Section {
     Plans,
     /// Sites.
     Sites,
+    /// Releases of the agent.
+    Upgrades,
 }
 
 /// What every page has around its content.
@@ -131,6 +133,7 @@ impl Frame {
                 Section::Payments => "payments",
                 Section::Plans => "plans",
                 Section::Sites => "sites",
+                Section::Upgrades => "upgrades",
             }
     }
 }
