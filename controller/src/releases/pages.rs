@@ -146,7 +146,7 @@ async fn show(web: &Web, visit: &Visit, status: StatusCode, fields: Fields) -> R
     let fingerprint = key.map(|key| fingerprint(&key)).unwrap_or_default();
     let is_open = newest.is_some_and(|rollout| rollout.standing.is_open());
     let page = UpgradesPage {
-        frame: visit.frame("Upgrades", Section::Upgrades),
+        frame: visit.frame("Upgrades", Section::Sites),
         releases: releases.iter().map(|release| release_view(release, now)).collect(),
         fingerprint,
         may_start: visit.may(Permission::UpgradeAgents) && !is_open && !versions.is_empty(),

@@ -8,8 +8,8 @@ use tawi_shared::wire::ReleaseStanding;
 use super::{Release, Rollout, RolloutSite};
 use crate::web::display::{self, Badge, Moment};
 
-/// How long a site that is connected has to say something new before somebody should look: longer than an hour's budget lasts, and
-/// than a day on which others needed the line.
+/// How long a site that is connected has to say something new before somebody should look: a day on which customers needed all of
+/// its line is no reason yet.
 const STUCK_AFTER: Duration = Duration::from_secs(2 * 86_400);
 /// How long a site may be dark before somebody should look.
 const DARK_AFTER: Duration = Duration::from_secs(3 * 86_400);

@@ -81,10 +81,8 @@ pub enum Section {
     Payments,
     /// Plans and connection types.
     Plans,
-    /// Sites.
+    /// Sites, and upgrades of their agents.
     Sites,
-    /// Releases of the agent.
-    Upgrades,
 }
 
 /// What every page has around its content.
@@ -133,7 +131,6 @@ impl Frame {
                 Section::Payments => "payments",
                 Section::Plans => "plans",
                 Section::Sites => "sites",
-                Section::Upgrades => "upgrades",
             }
     }
 }
