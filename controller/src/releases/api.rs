@@ -9,6 +9,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use tawi_shared::release::ReleaseKey;
 use utoipa::{IntoParams, ToSchema};
 
 use super::rollout::{self, NewRollout, Started};
@@ -241,7 +242,7 @@ pub(crate) async fn list_releases(
 ) -> Result<Json<ReleaseList>, ApiError> {
     caller.require(Permission::Read)?;
     let releases = store::releases(&mut *reader(&web).await?).await?;
-    let release_key = web.controller.releases.key().map(|key| key.to_text());
+    let release_key = web.controller.releases.key().map(ReleaseKey::to_text);
     Ok(Json(ReleaseList { release_key, releases: releases.iter().map(ReleaseBody::from).collect() }))
 }
 

@@ -2,6 +2,8 @@
 //!
 //! A release comes in on the command line alone, because its file is larger than any form may be: the page says how.
 
+use std::slice;
+
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -9,7 +11,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use tawi_shared::UnixMillis;
-use tawi_shared::release::Sha256;
+use tawi_shared::release::{ReleaseKey, Sha256};
 use tawi_shared::wire::ReleaseStanding;
 
 use super::api::{permission_of, tell};
@@ -40,6 +42,8 @@ struct ReleaseView {
     target: String,
     size: String,
     signed: Moment,
+    /// Whether a key signed it that is not in the settings any more: sites that know the one in use alone refuse it.
+    is_of_another_key: bool,
 }
 
 /// A wave of the newest rollout.
@@ -142,12 +146,12 @@ async fn show(web: &Web, visit: &Visit, status: StatusCode, fields: Fields) -> R
             versions.push(version);
         }
     }
-    let key = web.controller.releases.key().map(|key| key.to_text());
-    let fingerprint = key.map(|key| fingerprint(&key)).unwrap_or_default();
+    let key = web.controller.releases.key();
+    let fingerprint = key.map(|key| fingerprint(&key.to_text())).unwrap_or_default();
     let is_open = newest.is_some_and(|rollout| rollout.standing.is_open());
     let page = UpgradesPage {
         frame: visit.frame("Upgrades", Section::Sites),
-        releases: releases.iter().map(|release| release_view(release, now)).collect(),
+        releases: releases.iter().map(|release| release_view(release, key, now)).collect(),
         fingerprint,
         may_start: visit.may(Permission::UpgradeAgents) && !is_open && !versions.is_empty(),
         may_stop: visit.may(Permission::CommandRouters) && is_open,
@@ -169,13 +173,14 @@ fn fingerprint(key: &str) -> String {
     digits.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
 }
 
-fn release_view(release: &Release, now: UnixMillis) -> ReleaseView {
+fn release_view(release: &Release, key: Option<&ReleaseKey>, now: UnixMillis) -> ReleaseView {
     let manifest = &release.manifest;
     ReleaseView {
         version: manifest.version.to_string(),
         target: manifest.target.clone(),
         size: display::bytes(manifest.file_bytes),
         signed: Moment::of(UnixMillis(manifest.created_at_ms), now),
+        is_of_another_key: key.is_some_and(|key| release.signed.verified(slice::from_ref(key)).is_err()),
     }
 }
 
@@ -275,7 +280,7 @@ async fn start(State(web): State<Web>, posted: Posted) -> Result<Response, PageE
             );
         }
         Started::NoSuchSite(site) => {
-            fields.complain("sites", format!("there is no {site}, or it is revoked"))
+            fields.complain("sites", format!("there is no {site}, or it is revoked"));
         }
     }
     drop(transaction);

@@ -84,7 +84,7 @@ pub(crate) async fn delete_releases(connection: &mut Connection, version: &str) 
 /// is of a rollout as well, so that staff see that it is left.
 pub(crate) async fn sites(connection: &mut Connection) -> Result<Vec<(SiteId, bool)>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT id, CASE WHEN is_online = 1 AND COALESCE(protocol_newest, $1) >= $1 THEN 1 ELSE 0 END AS is_ready \
+        "SELECT id, CAST(CASE WHEN is_online = 1 AND COALESCE(protocol_newest, $1) >= $1 THEN 1 ELSE 0 END AS BIGINT) AS is_ready \
          FROM sites WHERE revoked_at IS NULL ORDER BY id",
     )
     .bind(i64::from(PROTOCOL_RELEASES))

@@ -321,7 +321,7 @@ mod tests {
         check(&long, &[dark(1), RolloutSite { wave: 1, ..dark(5) }], None);
         check(&long, &[dark(5)], Some("nyeri-01 was not reached for 5 days"));
         let still = RolloutSite { progress_at: days(4), ..site(Some(Downloading)) };
-        check(&long, &[still.clone()], Some("nothing new for 4 days"));
+        check(&long, std::slice::from_ref(&still), Some("nothing new for 4 days"));
         check(&long, &[still, site(Some(RolledBack))], Some("and 1 more"));
         check(&rollout(), &[RolloutSite { protocol: Some(1), ..site(None) }], Some("too old"));
         let stopped = |why: &str| Rollout { standing: Standing::Stopped, why: why.into(), ..rollout() };

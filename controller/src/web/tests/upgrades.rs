@@ -1,13 +1,20 @@
 //! The page of upgrades over a real socket and a real database: what it says first, who may start and who may stop, what a site
 //! that is stuck looks like, and what the first page says of a rollout that stopped by itself.
 
-use tawi_shared::release::Sha256;
+use tawi_shared::release::{Sha256, SigningKey};
 use tawi_shared::wire::{ReleaseStanding, ReleaseStandingV1};
 
 use crate::releases::tests::release;
-use crate::releases::{rollout, store};
+use crate::releases::{ReleaseRoom, rollout, store};
 use crate::staff::Role;
 use crate::web::testing::{START, Served};
+
+/// A controller with the settings of a key that did not sign what is on the shelf.
+async fn with_another_key() -> Served {
+    let key = SigningKey::from_seed(&[4; 32]).unwrap().public();
+    let room = ReleaseRoom::new(std::path::Path::new("/nowhere"), Some(key));
+    Served::start_with(|web| web.controller.releases = room, false).await
+}
 
 async fn shelve(served: &Served) {
     let mut write = served.controller.database.write().await.unwrap();
@@ -89,6 +96,19 @@ async fn an_owner_starts_an_upgrade_an_operator_stops_it_and_a_viewer_looks_on()
         assert!([303, 404].contains(&owner.post(strange, &stop).await.status), "{strange}");
     }
     assert_eq!(owner.post(change, &[("standing", "done")]).await.status, 404);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn what_another_key_signed_is_marked() {
+    let served = with_another_key().await;
+    shelve(&served).await;
+    let page = served.browser(Role::Viewer).await.get("/upgrades").await;
+    assert!(
+        page.body.contains("by another key") && page.body.contains("with the fingerprint"),
+        "{}",
+        page.body
+    );
     served.stop().await;
 }
 
