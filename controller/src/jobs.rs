@@ -289,17 +289,18 @@ async fn mark_silent(controller: &Controller, silence: Option<Duration>) -> Resu
     Ok(())
 }
 
-/// Has a rollout go on, or stop. The writer is asked for only while there is one.
+/// Has a rollout go on, or stop. The writer is asked for only where something is to be written.
 async fn step_rollout(controller: &Controller) -> Result<(), JobError> {
-    let newest = releases::store::newest_rollout(&mut *controller.database.read().await?).await?;
-    if !newest.is_some_and(|newest| newest.standing.is_open()) {
-        return Ok(());
-    }
+    let now = controller.clock.now();
+    let due = releases::rollout::due(&mut *controller.database.read().await?, now).await?;
+    let Some((rollout, _)) = due else { return Ok(()) };
     let mut transaction = controller.database.write().await?;
-    let is_moved = releases::rollout::step(&mut transaction, &controller.ids, controller.clock.now()).await?;
+    let is_moved = releases::rollout::step(&mut transaction, &controller.ids, now).await?;
+    let sites = releases::store::rollout_sites(&mut transaction, rollout.number).await?;
     transaction.commit().await?;
     if is_moved {
         controller.live.ring_outbox();
+        sites.into_iter().for_each(|site| controller.live.tell(Hint::Site(site.site)));
     }
     Ok(())
 }

@@ -10,9 +10,14 @@ use tawi_shared::counted;
 
 use super::finding::Finding;
 use crate::config::WORLD_BITS;
-use crate::health::{CURE_OF_CLOCK, ClockStatus, FailingLine, SettingsStatus, Status};
+use crate::health::{CURE_OF_CLOCK, ClockStatus, FailingLine, SettingsStatus, Status, UpgradeStatus};
 use crate::outbox::{RESERVE_BYTES, can_write, free_bytes};
 use crate::status::AskError;
+use crate::upgrade::UpgradeConfig;
+
+/// How releases come to be taken.
+const CURE_OF_UPGRADES: &str = "for upgrades from head office: write release_keys = [\"tawikey1.…\"] under [upgrade] in agent.toml, as \
+    tawi-controller release new-key showed it, and restart the agent";
 
 /// Free space that lets a site be cut off for its 45 days and the store be written anew meanwhile, in bytes.
 const COMFORTABLE_BYTES: u64 = 256 * 1024 * 1024;
@@ -143,6 +148,30 @@ fn lines(status: &Status) -> Option<Finding> {
     Some(Finding::bad("lines", detail, cure))
 }
 
+/// Whether releases of the agent may come from head office. Where nobody set that up it is advice and no fault; where head office
+/// wants one here, somebody did.
+pub(super) fn upgrades(config: &UpgradeConfig, status: Option<&UpgradeStatus>) -> Finding {
+    let check = "upgrades";
+    if !config.is_enabled {
+        return Finding::good(check, "head office upgrades nothing here, as [upgrade] enabled = false says");
+    }
+    if !config.keys.is_empty() {
+        let keys = counted(config.keys.len(), "key");
+        return Finding::good(check, format!("releases from head office are taken, signed by {keys}"));
+    }
+    match status.and_then(|status| status.wanted.as_deref()) {
+        Some(version) => {
+            let detail =
+                format!("head office wants {version} here, and no release key is set: it is refused");
+            Finding::doubtful(check, detail, CURE_OF_UPGRADES)
+        }
+        None => {
+            let detail = "no release key is set: releases from head office would be refused";
+            Finding { cure: CURE_OF_UPGRADES.to_owned(), ..Finding::good(check, detail) }
+        }
+    }
+}
+
 /// Whether the agent runs, is the release that this command is, and believes its clock.
 pub(super) fn agent(asked: &Result<Status, AskError>) -> Vec<Finding> {
     let check = "agent";
@@ -203,6 +232,25 @@ mod tests {
     use crate::clock::Basis;
     use crate::doctor::finding::Verdict;
     use crate::health::ClockVoice;
+
+    #[test]
+    fn without_a_release_key_upgrades_are_refused_which_is_a_fault_only_where_one_is_wanted() {
+        let key = tawi_shared::release::SigningKey::from_seed(&[3; 32]).unwrap().public();
+        let with = |is_enabled, keys| UpgradeConfig { is_enabled, keys };
+        let wanted = UpgradeStatus { wanted: Some("0.2.0".into()), ..UpgradeStatus::default() };
+        let check = |config: UpgradeConfig, status, verdict, words: &str, has_cure: bool| {
+            let finding = upgrades(&config, status);
+            assert_eq!((finding.verdict, !finding.cure.is_empty()), (verdict, has_cure), "{finding:?}");
+            assert!(finding.detail.contains(words), "{finding:?}");
+            assert!(!finding.cure.contains('\n'), "{finding:?}");
+        };
+        let idle = UpgradeStatus::default();
+        check(with(true, vec![]), None, Verdict::Good, "would be refused", true);
+        check(with(true, vec![]), Some(&idle), Verdict::Good, "would be refused", true);
+        check(with(true, vec![]), Some(&wanted), Verdict::Doubtful, "wants 0.2.0 here", true);
+        check(with(true, vec![key]), Some(&wanted), Verdict::Good, "signed by 1 key", false);
+        check(with(false, vec![]), Some(&wanted), Verdict::Good, "enabled = false", false);
+    }
 
     #[test]
     fn the_clock_is_said_to_be_known_by_whoever_stands_behind_it() {

@@ -67,6 +67,7 @@ pub async fn examine(
         note(finding, MACHINE);
     }
     let status = status.ok();
+    note(device::upgrades(&config.upgrade, status.as_ref().map(|status| &status.upgrade)), MACHINE);
     match client_config(&config.controller, TrustedClock::new(clock.clone(), KeptTime::default())) {
         Ok(tls) => {
             note(Finding::good("certificates", "the CA, our certificate and its key can be read"), OFFICE);

@@ -186,7 +186,8 @@ impl Shell {
         let (version, target) = (release.manifest.version.to_string(), release.manifest.target.clone());
         let mut transaction = self.controller.database.write().await?;
         let known = store::releases_of(&mut transaction, &version).await?;
-        if known.iter().any(|known| known.file() == release.file()) {
+        let is_same = |known: &Release| known.file() == release.file() && known.signed == release.signed;
+        if known.iter().any(is_same) {
             return self.output.say(&format!("{version} for {target} is here already"), &described(&release));
         }
         if !store::insert_release(&mut transaction, &release).await? {
@@ -294,7 +295,8 @@ impl Shell {
         let mut transaction = self.controller.database.write().await?;
         let by = (&self.actor, &self.controller.ids);
         let now = self.controller.clock.now();
-        let Some(rollout) = rollout::change(&mut transaction, to, by, now).await? else {
+        let newest = store::newest_rollout(&mut transaction).await?.map_or(0, |newest| newest.number);
+        let Some(rollout) = rollout::change(&mut transaction, (newest, to), by, now).await? else {
             return Err(Failure::refused(
                 "there is no rollout that this can be done to\n  cure: tawi-controller upgrade status",
             ));
@@ -312,6 +314,7 @@ fn described(release: &Release) -> Value {
 fn standing_of(site: &RolloutSite, wave: usize) -> &'static str {
     match site.standing {
         Some(standing) => standing.as_str(),
+        None if site.is_too_old() => "cannot: its agent is too old, install the newer package by hand",
         None if site.wave > wave => "waits for its wave",
         None if site.is_online => "is told",
         None => "is dark",

@@ -56,7 +56,7 @@ pub(super) async fn said_hello(
                                                     THEN applied_generation ELSE $5 END, \
                           last_seen_at = $6, store_epoch = $7, \
                           online_changed_at = CASE WHEN is_online = 1 THEN online_changed_at ELSE $6 END, \
-                          is_online = 1 \
+                          is_online = 1, protocol_newest = $8 \
          WHERE id = $1",
     )
     .bind(site.as_str())
@@ -66,6 +66,7 @@ pub(super) async fn said_hello(
     .bind(columns::stored(hello.applied_generation))
     .bind(now.0)
     .bind(i64::from(store_epoch))
+    .bind(i64::from(hello.protocol_newest))
     .execute(connection)
     .await?;
     Ok(())

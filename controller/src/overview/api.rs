@@ -32,6 +32,8 @@ pub struct OverviewBody {
     pub overdue_reviews: u64,
     /// What does not work with M-Pesa, each in a sentence: GET /api/mpesa/health tells more.
     pub mpesa_alarms: Vec<String>,
+    /// What stopped or stands still of an upgrade of the agents, each in a sentence: GET /api/rollouts tells more.
+    pub upgrade_alarms: Vec<String>,
     /// The newest payments, newest first.
     pub recent_payments: Vec<PaymentBody>,
 }
@@ -47,6 +49,7 @@ impl From<&Overview> for OverviewBody {
             for_review: overview.for_review,
             overdue_reviews: overview.overdue_reviews,
             mpesa_alarms: overview.mpesa_alarms.clone(),
+            upgrade_alarms: overview.upgrade_alarms.clone(),
             recent_payments: overview.recent.iter().map(PaymentBody::from).collect(),
         }
     }

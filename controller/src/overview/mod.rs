@@ -18,6 +18,7 @@ use crate::money::Money;
 use crate::mpesa::ShortCodes;
 use crate::mpesa::health::{self, judgement};
 use crate::payments::{self, PaymentError, PaymentRow, Taken};
+use crate::releases;
 use crate::sites::{self, Router, Site, SiteError};
 use crate::web::display;
 
@@ -81,6 +82,8 @@ pub struct Overview {
     pub recent: Vec<PaymentRow>,
     /// What the last proof of the books found broken.
     pub broken_books: Vec<String>,
+    /// What stopped or stands still of an upgrade of the agents, each in a sentence without a full stop.
+    pub upgrade_alarms: Vec<String>,
     /// Whether there is anything to sell: without plans nobody can subscribe.
     pub has_plans: bool,
 }
@@ -110,6 +113,7 @@ pub async fn read(
         mpesa_alarms: judgement::alarms(&health::read(connection, short_codes, now).await?, now),
         recent: payments::recent_payments(connection, RECENT).await?,
         broken_books: closing::proof::alarms(closing::proof::last(connection, now).await?.as_ref(), now),
+        upgrade_alarms: releases::pages::alarms(connection, now).await?,
         has_plans: store::has_plans(connection).await?,
     })
 }

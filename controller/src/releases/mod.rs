@@ -6,15 +6,18 @@
 //! ```
 //!
 //! Nothing here can sign: the key is on the builder's machine, and sites take only what it signed. `waves.rs` is pure; `store.rs`
-//! is all SQL; `files.rs` the directory; `rollout.rs` what staff, sites and the clock do to a rollout. What travels is
-//! `mqtt/releases.rs`.
+//! is all SQL; `files.rs` the directory; `rollout.rs` what staff, sites and the clock do to a rollout; `words.rs` how a site
+//! stands, as people say it. What travels is `mqtt/releases.rs`.
 
+pub mod api;
 pub mod files;
+pub(crate) mod pages;
 pub mod rollout;
 pub mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod waves;
+pub(crate) mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +25,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tawi_shared::UnixMillis;
 use tawi_shared::release::{Manifest, ReleaseKey, Sha256, Signed};
-use tawi_shared::wire::ReleaseStanding;
+use tawi_shared::wire::{PROTOCOL_RELEASES, ReleaseStanding};
 
 use crate::ids::SiteId;
 
@@ -141,6 +144,19 @@ pub struct Rollout {
     pub started_by: String,
     /// When.
     pub started_at: UnixMillis,
+    /// Since when it stands as it does, or when its last wave began.
+    pub changed_at: UnixMillis,
+}
+
+/// How the reason begins where staff stopped a rollout. What stops one by itself begins with how many sites failed.
+const BY_STAFF: &str = "by ";
+
+impl Rollout {
+    /// Whether it stopped without anybody saying so.
+    #[must_use]
+    pub fn has_stopped_itself(&self) -> bool {
+        self.standing == Standing::Stopped && !self.why.starts_with(BY_STAFF)
+    }
 }
 
 /// One site of a rollout.
@@ -160,4 +176,22 @@ pub struct RolloutSite {
     pub detail: String,
     /// Since when it stands so.
     pub changed_at: UnixMillis,
+    /// When it last said something new, such as how much more of the file it has.
+    pub progress_at: UnixMillis,
+    /// Of which file it speaks.
+    pub file: Option<Sha256>,
+    /// The newest contract that its agent speaks; `None` while nobody knows.
+    pub protocol: Option<u16>,
+    /// When it was last heard of.
+    pub last_seen_at: Option<UnixMillis>,
+    /// What may be told on its line in an hour, in bytes; 0 without a bound, `None` before its agent said so.
+    pub hourly_bytes: Option<u64>,
+}
+
+impl RolloutSite {
+    /// Whether its agent knows nothing of releases, so that it cannot be told.
+    #[must_use]
+    pub fn is_too_old(&self) -> bool {
+        self.standing.is_none() && self.protocol.is_some_and(|protocol| protocol < PROTOCOL_RELEASES)
+    }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use tawi_shared::release::Sha256;
 use tawi_shared::wire::{ReleaseStanding, ReleaseStandingV1};
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::waves::{self, Decision};
-use super::{Rollout, Standing, store};
+use super::{BY_STAFF, Release, Rollout, Standing, store};
 use crate::audit::{self, Action, Actor};
 use crate::database::Connection;
 use crate::ids::SiteId;
@@ -89,6 +90,7 @@ pub async fn start(
         wave_began_at: now,
         started_by: actor.to_string(),
         started_at: now,
+        changed_at: now,
     };
     let sites = waves::assign(sites, &rollout.waves, number);
     store::insert_rollout(connection, &rollout, &sites).await?;
@@ -97,28 +99,28 @@ pub async fn start(
     Ok(Started::Started(rollout))
 }
 
-/// Has the newest rollout go on, wait or end; `None` where there is none that this could be done to.
+/// Has the rollout of this number go on, wait or end; `None` where this cannot be done to it. Only the newest can be open.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn change(
     connection: &mut Connection,
-    to: Standing,
+    (number, to): (u64, Standing),
     (actor, ids): (&Actor, &IdSource),
     now: UnixMillis,
 ) -> Result<Option<Rollout>, sqlx::Error> {
-    let Some(mut rollout) = store::newest_rollout(connection).await? else { return Ok(None) };
+    let Some(mut rollout) = store::rollout(connection, number).await? else { return Ok(None) };
     let action = match (rollout.standing, to) {
         (Standing::Running, Standing::Paused) => Action::RolloutPaused,
         (Standing::Paused, Standing::Running) => Action::RolloutResumed,
         (Standing::Running | Standing::Paused, Standing::Stopped) => Action::RolloutStopped,
         _ => return Ok(None),
     };
-    let why = if to == Standing::Stopped { format!("by {actor}") } else { String::new() };
+    let why = if to == Standing::Stopped { format!("{BY_STAFF}{actor}") } else { String::new() };
     store::move_rollout(connection, rollout.number, (to, &why), now).await?;
     let detail = format!("rollout {}", rollout.number);
     audit::record(connection, actor, (action, &rollout.version, &detail), ids, now).await?;
-    (rollout.standing, rollout.why) = (to, why);
+    (rollout.standing, rollout.why, rollout.changed_at) = (to, why, now);
     Ok(Some(rollout))
 }
 
@@ -134,8 +136,13 @@ pub async fn heard(
     now: UnixMillis,
 ) -> Result<bool, sqlx::Error> {
     let Some(standing) = ReleaseStanding::from_code(said.standing) else { return Ok(false) };
+    let file = Sha256(said.file_sha256);
+    if !is_of_it(connection, said.asked, (standing, file)).await? {
+        tracing::info!(site.id = %site, rollout.number = said.asked, "a site speaks of a release that is not of this rollout");
+        return Ok(false);
+    }
     let detail = line_of(&said.detail, DETAIL_CHARACTERS);
-    let word = (standing, said.have_bytes, detail.as_str());
+    let word = (standing, said.have_bytes, file, detail.as_str());
     let Some(is_news) = store::note_site(connection, (said.asked, site), word, now).await? else {
         return Ok(false);
     };
@@ -163,27 +170,50 @@ pub async fn heard(
     Ok(is_news)
 }
 
+/// Whether a site may say this of a file: it has to be one of the version that goes out. Who refuses all that it was told may
+/// name none; and of a version that was removed since nobody knows which files it had.
+async fn is_of_it(
+    connection: &mut Connection,
+    number: u64,
+    (standing, file): (ReleaseStanding, Sha256),
+) -> Result<bool, sqlx::Error> {
+    if standing == ReleaseStanding::Refused && file == Sha256([0; 32]) {
+        return Ok(true);
+    }
+    let Some(rollout) = store::rollout(connection, number).await? else { return Ok(false) };
+    let releases = store::releases_of(connection, &rollout.version).await?;
+    Ok(releases.is_empty() || releases.iter().map(Release::file).any(|known| known == file))
+}
+
+/// What is to be done about the newest rollout, and for which; `None` where that is to wait. It only reads.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn due(
+    connection: &mut Connection,
+    now: UnixMillis,
+) -> Result<Option<(Rollout, Decision)>, sqlx::Error> {
+    let newest = store::newest_rollout(connection).await?;
+    let Some(rollout) = newest.filter(|last| last.standing.is_open()) else { return Ok(None) };
+    let sites = store::rollout_sites(connection, rollout.number).await?;
+    let waves = (rollout.wave, rollout.waves.len());
+    let decision = waves::decide(&sites, waves, (rollout.wave_began_at, rollout.soak), now);
+    // A rollout that waits for staff may still stop, and may be over.
+    let is_paused = rollout.standing == Standing::Paused && matches!(decision, Decision::Next(_));
+    Ok(Some((rollout, decision)).filter(|(_, decision)| *decision != Decision::Wait && !is_paused))
+}
+
 /// Does what is due: begins the next wave, or ends. Whether sites have to be told.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn step(connection: &mut Connection, ids: &IdSource, now: UnixMillis) -> Result<bool, sqlx::Error> {
-    let Some(rollout) = store::newest_rollout(connection).await?.filter(|last| last.standing.is_open())
-    else {
-        return Ok(false);
-    };
-    let sites = store::rollout_sites(connection, rollout.number).await?;
-    let waves = (rollout.wave, rollout.waves.len());
-    let decision = waves::decide(&sites, waves, (rollout.wave_began_at, rollout.soak), now);
-    // A rollout that waits for staff may still stop, and may be over.
-    if rollout.standing == Standing::Paused && matches!(decision, Decision::Next(_)) {
-        return Ok(false);
-    }
+    let Some((rollout, decision)) = due(connection, now).await? else { return Ok(false) };
     let is_moved = store::carry_out(connection, &rollout, &decision, now).await?;
     let (action, detail) = match &decision {
         Decision::Wait => return Ok(false),
         Decision::Next(wave) => {
-            (Action::WaveBegan, format!("wave {} of {}", wave.saturating_add(1), waves.1))
+            (Action::WaveBegan, format!("wave {} of {}", wave.saturating_add(1), rollout.waves.len()))
         }
         Decision::Stop(why) => {
             tracing::error!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::release::{Sha256, Signed};
-use tawi_shared::wire::ReleaseStanding;
+use tawi_shared::wire::{PROTOCOL_RELEASES, ReleaseStanding};
 
 use super::waves::Decision;
 use super::{Release, Rollout, RolloutSite, Standing};
@@ -15,13 +15,35 @@ use crate::ids::SiteId;
 
 const RELEASE_COLUMNS: &str = "file_sha256, version, target, manifest, signature, added_at";
 const ROLLOUT_COLUMNS: &str =
-    "number, version, waves, soak_ms, standing, why, wave, wave_began_at, started_by, started_at";
+    "number, version, waves, soak_ms, standing, why, wave, wave_began_at, started_by, started_at, changed_at";
 
-/// `false` when one of this version and kind of machine is there.
+const ROLLOUT_SITES: &str = "SELECT r.site_id, r.wave, r.standing, r.have_bytes, r.detail, r.changed_at, r.progress_at, r.file_sha256, \
+            s.is_online, s.protocol_newest, s.last_seen_at, b.hourly_bytes \
+     FROM rollout_sites r JOIN sites s ON s.id = r.site_id LEFT JOIN site_backhaul b ON b.site_id = r.site_id";
+
+/// `false` when one of this version and kind of machine is there. The same file signed anew is no other: what was signed last
+/// is told to sites from then on, such as an older version that may go to it.
 pub(crate) async fn insert_release(
     connection: &mut Connection,
     release: &Release,
 ) -> Result<bool, sqlx::Error> {
+    let manifest = String::from_utf8_lossy(&release.signed.manifest).into_owned();
+    let signature = tawi_shared::ids::hex(&release.signed.signature);
+    let anew = sqlx::query(
+        "UPDATE releases SET manifest = $4, signature = $5, added_at = $6 \
+         WHERE file_sha256 = $1 AND version = $2 AND target = $3",
+    )
+    .bind(release.file().to_string())
+    .bind(release.manifest.version.to_string())
+    .bind(release.manifest.target.as_str())
+    .bind(manifest.as_str())
+    .bind(signature.as_str())
+    .bind(release.added_at.0)
+    .execute(&mut *connection)
+    .await?;
+    if anew.rows_affected() == 1 {
+        return Ok(true);
+    }
     let done = sqlx::query(
         "INSERT INTO releases (file_sha256, version, target, file_bytes, manifest, signature, added_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
@@ -30,8 +52,8 @@ pub(crate) async fn insert_release(
     .bind(release.manifest.version.to_string())
     .bind(release.manifest.target.as_str())
     .bind(signed_number(release.manifest.file_bytes))
-    .bind(String::from_utf8_lossy(&release.signed.manifest).into_owned())
-    .bind(tawi_shared::ids::hex(&release.signed.signature))
+    .bind(manifest)
+    .bind(signature)
     .bind(release.added_at.0)
     .execute(connection)
     .await?;
@@ -58,18 +80,42 @@ pub(crate) async fn delete_releases(connection: &mut Connection, version: &str) 
     Ok(())
 }
 
-/// Sites that may get a release: those that are not shut out, and whether each is connected.
+/// Sites that may get a release: those that are not shut out, and whether each could begin at once. One whose agent is too old
+/// is of a rollout as well, so that staff see that it is left.
 pub(crate) async fn sites(connection: &mut Connection) -> Result<Vec<(SiteId, bool)>, sqlx::Error> {
-    let rows = sqlx::query("SELECT id, is_online FROM sites WHERE revoked_at IS NULL ORDER BY id")
-        .fetch_all(connection)
-        .await?;
-    let read = |row: &Row| Ok((columns::parsed(row, "id")?, row.try_get::<i64, _>("is_online")? != 0));
+    let rows = sqlx::query(
+        "SELECT id, CAST(CASE WHEN is_online = 1 AND COALESCE(protocol_newest, $1) >= $1 THEN 1 ELSE 0 END AS BIGINT) AS is_ready \
+         FROM sites WHERE revoked_at IS NULL ORDER BY id",
+    )
+    .bind(i64::from(PROTOCOL_RELEASES))
+    .fetch_all(connection)
+    .await?;
+    let read = |row: &Row| Ok((columns::parsed(row, "id")?, row.try_get::<i64, _>("is_ready")? != 0));
     rows.iter().map(read).collect()
 }
 
 pub(crate) async fn newest_rollout(connection: &mut Connection) -> Result<Option<Rollout>, sqlx::Error> {
     let query = format!("SELECT {ROLLOUT_COLUMNS} FROM rollouts ORDER BY number DESC LIMIT 1");
     let row = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_optional(connection).await?;
+    row.as_ref().map(read_rollout).transpose()
+}
+
+/// The newest of them, so many.
+pub(crate) async fn rollouts(connection: &mut Connection, most: u32) -> Result<Vec<Rollout>, sqlx::Error> {
+    let query = format!("SELECT {ROLLOUT_COLUMNS} FROM rollouts ORDER BY number DESC LIMIT $1");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(i64::from(most)).fetch_all(connection).await?;
+    rows.iter().map(read_rollout).collect()
+}
+
+pub(crate) async fn rollout(
+    connection: &mut Connection,
+    number: u64,
+) -> Result<Option<Rollout>, sqlx::Error> {
+    let query = format!("SELECT {ROLLOUT_COLUMNS} FROM rollouts WHERE number = $1");
+    let row = sqlx::query(sqlx::AssertSqlSafe(query))
+        .bind(signed_number(number))
+        .fetch_optional(connection)
+        .await?;
     row.as_ref().map(read_rollout).transpose()
 }
 
@@ -94,7 +140,7 @@ pub(super) async fn insert_rollout(
     .execute(&mut *connection)
     .await?;
     for (site, wave) in sites {
-        sqlx::query("INSERT INTO rollout_sites (rollout, site_id, wave, changed_at) VALUES ($1, $2, $3, $4)")
+        sqlx::query("INSERT INTO rollout_sites (rollout, site_id, wave, changed_at, progress_at) VALUES ($1, $2, $3, $4, $4)")
             .bind(signed_number(rollout.number))
             .bind(site.as_str())
             .bind(i64::try_from(*wave).unwrap_or(i64::MAX))
@@ -141,15 +187,26 @@ pub(crate) async fn rollout_sites(
     connection: &mut Connection,
     number: u64,
 ) -> Result<Vec<RolloutSite>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT r.site_id, r.wave, r.standing, r.have_bytes, r.detail, r.changed_at, s.is_online \
-         FROM rollout_sites r JOIN sites s ON s.id = r.site_id \
-         WHERE r.rollout = $1 AND s.revoked_at IS NULL ORDER BY r.wave, r.site_id",
-    )
-    .bind(signed_number(number))
-    .fetch_all(connection)
-    .await?;
+    let query =
+        format!("{ROLLOUT_SITES} WHERE r.rollout = $1 AND s.revoked_at IS NULL ORDER BY r.wave, r.site_id");
+    let rows =
+        sqlx::query(sqlx::AssertSqlSafe(query)).bind(signed_number(number)).fetch_all(connection).await?;
     rows.iter().map(read_site).collect()
+}
+
+/// How one site stands with a rollout, if it is of it.
+pub(crate) async fn rollout_site(
+    connection: &mut Connection,
+    number: u64,
+    site: &SiteId,
+) -> Result<Option<RolloutSite>, sqlx::Error> {
+    let query = format!("{ROLLOUT_SITES} WHERE r.rollout = $1 AND r.site_id = $2");
+    let row = sqlx::query(sqlx::AssertSqlSafe(query))
+        .bind(signed_number(number))
+        .bind(site.as_str())
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(read_site).transpose()
 }
 
 /// What a site is to run, if anybody wants it to: the number of the rollout, and the releases of its version.
@@ -200,7 +257,7 @@ pub(crate) async fn to_be_stopped(
 pub(super) async fn note_site(
     connection: &mut Connection,
     (number, site): (u64, &SiteId),
-    (standing, have_bytes, detail): (ReleaseStanding, u64, &str),
+    (standing, have_bytes, file, detail): (ReleaseStanding, u64, Sha256, &str),
     now: UnixMillis,
 ) -> Result<Option<bool>, sqlx::Error> {
     let row = sqlx::query("SELECT standing FROM rollout_sites WHERE rollout = $1 AND site_id = $2")
@@ -212,7 +269,8 @@ pub(super) async fn note_site(
     let is_news = row.try_get::<String, _>("standing")? != standing.as_str();
     sqlx::query(
         "UPDATE rollout_sites SET standing = $3, have_bytes = $4, detail = $5, \
-                changed_at = CASE WHEN standing = $3 THEN changed_at ELSE $6 END \
+                changed_at = CASE WHEN standing = $3 THEN changed_at ELSE $6 END, \
+                progress_at = CASE WHEN standing = $3 AND have_bytes = $4 THEN progress_at ELSE $6 END, file_sha256 = $7 \
          WHERE rollout = $1 AND site_id = $2",
     )
     .bind(signed_number(number))
@@ -221,6 +279,7 @@ pub(super) async fn note_site(
     .bind(signed_number(have_bytes))
     .bind(detail)
     .bind(now.0)
+    .bind(file.to_string())
     .execute(connection)
     .await?;
     Ok(Some(is_news))
@@ -284,6 +343,7 @@ fn read_rollout(row: &Row) -> Result<Rollout, sqlx::Error> {
         wave_began_at: UnixMillis(row.try_get("wave_began_at")?),
         started_by: row.try_get("started_by")?,
         started_at: UnixMillis(row.try_get("started_at")?),
+        changed_at: UnixMillis(row.try_get("changed_at")?),
     })
 }
 
@@ -297,5 +357,14 @@ fn read_site(row: &Row) -> Result<RolloutSite, sqlx::Error> {
         have_bytes: unsigned(row, "have_bytes")?,
         detail: row.try_get("detail")?,
         changed_at: UnixMillis(row.try_get("changed_at")?),
+        progress_at: UnixMillis(row.try_get("progress_at")?),
+        file: Sha256::parse(&row.try_get::<String, _>("file_sha256")?),
+        protocol: row
+            .try_get::<Option<i64>, _>("protocol_newest")?
+            .and_then(|protocol| u16::try_from(protocol).ok()),
+        last_seen_at: columns::instant_or_none(row, "last_seen_at")?,
+        hourly_bytes: row
+            .try_get::<Option<i64>, _>("hourly_bytes")?
+            .and_then(|bytes| u64::try_from(bytes).ok()),
     })
 }

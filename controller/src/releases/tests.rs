@@ -18,7 +18,7 @@ fn key() -> SigningKey {
     SigningKey::from_seed(&[3; 32]).unwrap()
 }
 
-fn release(target: &str, file: &[u8]) -> Release {
+pub(crate) fn release(target: &str, file: &[u8]) -> Release {
     let manifest = Manifest {
         version: "0.2.0".parse().unwrap(),
         target: target.into(),
@@ -67,7 +67,7 @@ async fn say(
 ) -> bool {
     let said = ReleaseStandingV1 {
         asked: 1,
-        file_sha256: [0; 32],
+        file_sha256: Sha256::of(b"one").0,
         standing: standing.code(),
         have_bytes: 3,
         at_ms: 0,
@@ -110,10 +110,13 @@ async fn waves_begin_one_after_the_other_and_everything_is_in_the_audit_log() {
     assert!(!rollout::step(&mut transaction, &ids, now).await.unwrap(), "it is watched first");
     now = now.plus(HOUR);
     // A rollout that waits for staff begins nothing.
-    rollout::change(&mut transaction, Standing::Paused, (&actor, &ids), now).await.unwrap().unwrap();
+    rollout::change(&mut transaction, (1, Standing::Paused), (&actor, &ids), now).await.unwrap().unwrap();
     assert!(!rollout::step(&mut transaction, &ids, now).await.unwrap());
-    assert_eq!(rollout::change(&mut transaction, Standing::Paused, (&actor, &ids), now).await.unwrap(), None);
-    rollout::change(&mut transaction, Standing::Running, (&actor, &ids), now).await.unwrap().unwrap();
+    assert_eq!(
+        rollout::change(&mut transaction, (1, Standing::Paused), (&actor, &ids), now).await.unwrap(),
+        None
+    );
+    rollout::change(&mut transaction, (1, Standing::Running), (&actor, &ids), now).await.unwrap().unwrap();
     assert!(rollout::step(&mut transaction, &ids, now).await.unwrap());
     assert!(store::wanted_of(&mut transaction, &other).await.unwrap().is_some());
     for site in sites.iter().filter(|site| site.wave == 1) {
@@ -156,6 +159,71 @@ async fn a_failure_of_the_first_wave_stops_a_rollout_and_the_next_asks_anew() {
     };
     assert_eq!(second.number, 2);
     assert_eq!(store::wanted_of(&mut transaction, &first).await.unwrap().unwrap().0, 2);
+}
+
+#[tokio::test]
+async fn a_word_of_another_file_is_not_taken_and_the_same_file_signed_anew_takes_its_place() {
+    let (_directory, database) = database(2).await;
+    let (ids, actor) = (IdSource::system(), Actor::CommandLine("root".into()));
+    let mut transaction = database.write().await.unwrap();
+    let now = UnixMillis(1_000);
+    rollout::start(&mut transaction, new(&[100]), (&actor, &ids), now).await.unwrap();
+    let standing = async |transaction: &mut crate::database::Connection| {
+        store::rollout_site(transaction, 1, &id(0)).await.unwrap().unwrap().standing
+    };
+    let mut said = ReleaseStandingV1 {
+        asked: 1,
+        file_sha256: Sha256::of(b"another of this version").0,
+        standing: ReleaseStanding::Verified.code(),
+        have_bytes: 3,
+        at_ms: 0,
+        detail: String::new(),
+    };
+    assert!(!rollout::heard(&mut transaction, &id(0), &said, &ids, now).await.unwrap());
+    assert_eq!(standing(&mut transaction).await, None);
+    said.file_sha256 = Sha256::of(b"two").0;
+    assert!(rollout::heard(&mut transaction, &id(0), &said, &ids, now).await.unwrap());
+    assert_eq!(standing(&mut transaction).await, Some(ReleaseStanding::Verified));
+    // Who refuses without a file that could be its own is believed.
+    said.file_sha256 = [0; 32];
+    assert!(!rollout::heard(&mut transaction, &id(1), &said, &ids, now).await.unwrap());
+    said.standing = ReleaseStanding::Refused.code();
+    assert!(rollout::heard(&mut transaction, &id(1), &said, &ids, now).await.unwrap());
+
+    let mut anew = release("x86_64-linux-gnu", b"one");
+    anew.manifest.oldest_version = "0.1.5".parse().unwrap();
+    anew.signed = key().sign(&anew.manifest);
+    assert!(store::insert_release(&mut transaction, &anew).await.unwrap());
+    let known = store::releases_of(&mut transaction, "0.2.0").await.unwrap();
+    assert_eq!(known.len(), 2);
+    assert!(known.contains(&anew), "{known:?}");
+}
+
+#[tokio::test]
+async fn a_site_whose_agent_is_too_old_holds_no_wave_and_what_waits_asks_for_no_writer() {
+    let (_directory, database) = database(3).await;
+    let (ids, actor) = (IdSource::system(), Actor::CommandLine("root".into()));
+    let mut transaction = database.write().await.unwrap();
+    let mut now = UnixMillis(1_000);
+    let old = "UPDATE sites SET is_online = 1, protocol_newest = CASE id WHEN 'site-1' THEN 2 ELSE 3 END";
+    sqlx::query(old).execute(&mut *transaction).await.unwrap();
+    rollout::start(&mut transaction, new(&[50, 100]), (&actor, &ids), now).await.unwrap();
+    let sites = store::rollout_sites(&mut transaction, 1).await.unwrap();
+    let is_old = |site: &&RolloutSite| site.is_too_old();
+    assert_eq!(
+        sites.iter().filter(is_old).map(|site| (site.site.clone(), site.wave)).collect::<Vec<_>>(),
+        [(id(1), 1)]
+    );
+    assert_eq!(rollout::due(&mut transaction, now).await.unwrap(), None, "nothing is to be written");
+    for able in [id(0), id(2)] {
+        say(&mut transaction, &able, ReleaseStanding::Verified, now).await;
+    }
+    now = now.plus(HOUR);
+    assert!(rollout::due(&mut transaction, now).await.unwrap().is_some());
+    assert!(rollout::step(&mut transaction, &ids, now).await.unwrap());
+    assert!(rollout::step(&mut transaction, &ids, now).await.unwrap(), "the old one is waited for");
+    let last = store::newest_rollout(&mut transaction).await.unwrap().unwrap();
+    assert_eq!(last.standing, Standing::Done);
 }
 
 #[test]

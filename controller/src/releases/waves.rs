@@ -3,6 +3,7 @@
 //! A wave is a share of the sites, at least one more than the wave before; the first are chosen among those that are connected,
 //! spread by a hash, so that it is not always the same ones. The next begins when every site of those before that is connected or
 //! has begun is verified, and the time to watch them is over. In the first wave one failure is enough to stop, later more than 2 %.
+//! A site whose agent is too old to be told holds nobody up.
 
 use std::time::Duration;
 
@@ -73,7 +74,7 @@ pub fn decide(
     (began_at, soak): (UnixMillis, Duration),
     now: UnixMillis,
 ) -> Decision {
-    let told: Vec<_> = sites.iter().filter(|site| site.wave <= wave).collect();
+    let told: Vec<_> = sites.iter().filter(|site| site.wave <= wave && !site.is_too_old()).collect();
     let is_lost = |site: &RolloutSite| is_on_trial(site) && now.since(site.changed_at) >= LOST_AFTER;
     let has_failed = |site: &&&RolloutSite| {
         matches!(site.standing, Some(ReleaseStanding::RolledBack | ReleaseStanding::Refused)) || is_lost(site)
@@ -138,6 +139,11 @@ mod tests {
             have_bytes: 0,
             detail: "why".into(),
             changed_at,
+            progress_at: changed_at,
+            file: None,
+            protocol: None,
+            last_seen_at: None,
+            hourly_bytes: None,
         }
     }
 
@@ -200,6 +206,14 @@ mod tests {
         under_way.push(site(2, 0, false, Some(Downloading)));
         check(&under_way, 0, 60, Decision::Wait);
         check(&under_way, 0, 3 * 24 * 60, Decision::Next(1));
+        // One whose agent is too old holds nobody up, and proves nothing.
+        let old = |wave| RolloutSite { protocol: Some(2), ..site(3, wave, true, None) };
+        let mut with_old = first(Some(Verified));
+        with_old.push(old(0));
+        check(&with_old, 0, 59, Decision::Wait);
+        check(&with_old, 0, 60, Decision::Next(1));
+        check(&[old(0), rest()], 0, 60, Decision::Next(1));
+        check(&[site(1, 0, true, Some(Verified)), old(1)], 1, 0, Decision::Done);
         // Later, few may fail.
         let many = |failed: usize, verified: usize| -> Vec<_> {
             (0..failed + verified)

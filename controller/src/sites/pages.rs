@@ -25,6 +25,7 @@ use crate::held_plans;
 use crate::held_plans::view::HeldView;
 use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
+use crate::releases::pages::SiteUpgrade;
 use crate::site_settings::pages::SettingsView;
 use crate::staff::Permission;
 use crate::subscriptions::reach::{self, Of, Reach};
@@ -239,6 +240,7 @@ struct OnePage {
     commands: Vec<CommandView>,
     remote: RemoteView,
     settings: SettingsView,
+    upgrade: Option<SiteUpgrade>,
     levels: [&'static str; 4],
     backhaul: Option<BackhaulView>,
     fields: Fields,
@@ -314,6 +316,7 @@ async fn show(
     let remote = RemoteView::of(&mut reader, id, now).await?;
     let backhaul = backhaul::of_site(&mut reader, id).await?;
     let settings = site_settings::of_site(&mut reader, id).await?;
+    let upgrade = SiteUpgrade::of(&mut reader, id, now).await?;
     let presence = site.presence;
     let mut router_views = Vec::new();
     for router in &routers {
@@ -349,6 +352,7 @@ async fn show(
         commands: ordered.iter().map(|command| CommandView::of(command, now)).collect(),
         remote,
         settings: SettingsView::of(&settings, now),
+        upgrade,
         levels: remote::LEVELS,
         backhaul: backhaul.as_ref().map(|known| BackhaulView::of(known, now)),
         may_take_over: visit.may(Permission::TakeOver) && site.revoked_at.is_none(),

@@ -107,8 +107,10 @@ pub enum Permission {
     AddRouters,
     /// Add sites, and make tickets by which devices become them.
     AddSites,
-    /// Let held cuts go, end sessions, rebuild routers.
+    /// Let held cuts go, end sessions, rebuild routers; have a rollout wait or end.
     CommandRouters,
+    /// Bring another version of the agent to the sites.
+    UpgradeAgents,
     /// Take over rows of a router as lines.
     TakeOver,
     /// Say what texts to customers say.
@@ -149,6 +151,7 @@ impl Role {
                 Permission::AddPlans
                 | Permission::AddRouters
                 | Permission::AddSites
+                | Permission::UpgradeAgents
                 | Permission::ImportStatement
                 | Permission::BookByHand
                 | Permission::BankCash

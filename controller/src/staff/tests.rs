@@ -128,6 +128,7 @@ fn viewers_read_operators_serve_customers_and_owners_do_all() {
         Permission::AddPlans,
         Permission::AddRouters,
         Permission::AddSites,
+        Permission::UpgradeAgents,
         Permission::ImportStatement,
         Permission::BookByHand,
     ] {

@@ -160,5 +160,6 @@ fn pages() -> Router<Web> {
         .merge(crate::router_writes::pages::routes())
         .merge(crate::commands::pages::routes())
         .merge(crate::site_settings::pages::routes())
+        .merge(crate::releases::pages::routes())
         .merge(crate::adoption::pages::routes())
 }

@@ -81,7 +81,7 @@ pub enum Section {
     Payments,
     /// Plans and connection types.
     Plans,
-    /// Sites.
+    /// Sites, and upgrades of their agents.
     Sites,
 }
 

@@ -290,6 +290,7 @@ fn full(day: &Day) -> Vec<(&'static str, String)> {
         ("sites", "/sites".to_owned()),
         ("site-held", "/sites/nyeri-01".to_owned()),
         ("take-over", take_over()),
+        ("upgrades", "/upgrades".to_owned()),
         ("plans", "/plans".to_owned()),
         ("plan", format!("/plans/{}", day.plan)),
         ("connection-type", format!("/connection-types/{}", day.kind)),

@@ -9,4 +9,6 @@ mod looks;
 #[cfg(test)]
 mod routes;
 #[cfg(test)]
+mod upgrades;
+#[cfg(test)]
 mod work;

@@ -24,8 +24,8 @@ use utoipa::{Modify, OpenApi};
 use super::Web;
 use crate::database::Connection;
 use crate::{
-    closing, commands, customers, held_plans, messages, mpesa, overview, payments, plans, router_writes,
-    site_settings, sites, subscriptions, top_ups, usage,
+    closing, commands, customers, held_plans, messages, mpesa, overview, payments, plans, releases,
+    router_writes, site_settings, sites, subscriptions, top_ups, usage,
 };
 
 pub use caller::Caller;
@@ -61,6 +61,7 @@ pub fn routes() -> Vec<Route> {
     routes.extend(overview::api::routes());
     routes.extend(sites::api::routes());
     routes.extend(site_settings::api::routes());
+    routes.extend(releases::api::routes());
     routes.extend(router_writes::api::routes());
     routes.extend(commands::api::routes());
     routes.extend(held_plans::api::routes());
@@ -115,6 +116,8 @@ pub(super) fn router() -> Router<Web> {
         sites::api::list, sites::api::add, sites::api::get_one, sites::api::make_ticket, sites::api::events,
         sites::api::list_routers, sites::api::add_router,
         site_settings::api::get_one, site_settings::api::change,
+        releases::api::list_releases, releases::api::list, releases::api::start, releases::api::get_one,
+        releases::api::change,
         router_writes::api::list,
         commands::api::list, commands::api::give, commands::api::get_one, commands::api::get_answer,
         held_plans::api::list, held_plans::api::get_one,

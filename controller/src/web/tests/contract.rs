@@ -1,6 +1,7 @@
 //! The API is what its description says: every route is in it, and every answer fits it.
 
 mod settings;
+mod upgrades;
 
 use std::collections::BTreeSet;
 
@@ -300,6 +301,7 @@ async fn every_answer_fits_its_description() {
     top_ups(&mut api, &served, &line, &plan_id).await;
     orders(&mut api, &served).await;
     settings::all(&mut api, &served).await;
+    upgrades::all(&mut api, &served).await;
     for action in ["hold", "release"] {
         let described = format!("/api/subscriptions/{{id}}/{action}");
         let path = format!("/api/subscriptions/{line}/{action}");

@@ -11,4 +11,5 @@ mod schema;
 mod sign_in;
 mod texts;
 mod tickets;
+mod upgrades;
 mod writes;
