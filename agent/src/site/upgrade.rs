@@ -139,17 +139,13 @@ impl Site {
         self.start_what_is_ready();
     }
 
-    /// What is on trial has to end that first: the next would take its place unproven. And what cannot read a router now is
-    /// not what the next one has to; so soon after a start, that is not known yet.
+    /// What is on trial has to end that first: the next would take its place unproven. What cannot read a router now is not what
+    /// the next one has to.
     fn start_what_is_ready(&mut self) {
         if !self.upgrade.is_ready || self.upgrade.trial.is_some() {
             return;
         }
         let is_read = |router: &RouterProgress| router.is_reachable && router.checked.is_some();
-        let is_early = self.started.elapsed() < self.tools.upgrade.prove_within;
-        if is_early && !self.progress.routers().all(|(_, router)| is_read(router)) {
-            return;
-        }
         let routers = self.progress.routers().filter(|(_, router)| is_read(router));
         let routers = routers.map(|(name, _)| name.to_owned()).collect();
         self.upgrade.is_ready = !self.do_upgrade(Errand::Start(routers));
