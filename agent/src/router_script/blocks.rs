@@ -82,9 +82,10 @@ pub(super) fn write(setup: &Setup, password: &str) -> String {
     script.blank();
     script.braced("{", |script| {
         refusals(script, setup);
-        user(script, setup, password);
         certificate(script, setup);
         service(script, setup);
+        // Whoever waits until the user is let in sees the certificate that stays.
+        user(script, setup, password);
         log(script, setup);
         lists(script, setup);
         walls(script, setup);

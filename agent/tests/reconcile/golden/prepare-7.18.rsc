@@ -21,20 +21,6 @@
         :error "STOP: the router answers no questions for names, so that who has not paid would find no page. Nothing was changed. Name a resolver with --resolver; or let the router answer, and paste this again: /ip dns set allow-remote-requests=yes, with port 53 barred in the chain input on every interface to the Internet."
     }
 
-    # The agent's group and user, with no more rights than it needs. Mind that `write` may change
-    # most of the router: the password and the address are what guards it. The user is known by its
-    # comment, which changes with the password.
-    :if ([:len [/user group find where name="tawi"]] = 0) do={
-        /user group add name="tawi" policy=!local,!telnet,!ssh,!ftp,!reboot,read,write,!policy,!test,!winbox,!password,!web,!sniff,!sensitive,api,!romon,!rest-api
-    }
-    :if ([:len [/user find where name="tawi"]] = 0) do={
-        /user add name=tawi group=tawi address=127.0.0.1/32 password=Zk3vTq8RmW1xYb6NcH5dLs9JpF2gAe7U comment="tawi-setup user 40c11371"
-    }
-    :if (([:len [/user find where name="tawi" comment="tawi-setup user 40c11371"]] = 0) && ([:len [/user find where name="tawi" comment~"^tawi-setup user "]] = 1)) do={
-        /user group set [/user group find where name="tawi"] policy=!local,!telnet,!ssh,!ftp,!reboot,read,write,!policy,!test,!winbox,!password,!web,!sniff,!sensitive,api,!romon,!rest-api
-        /user set [/user find where name="tawi"] group=tawi address=127.0.0.1/32 password=Zk3vTq8RmW1xYb6NcH5dLs9JpF2gAe7U comment="tawi-setup user 40c11371"
-    }
-
     # A certificate for api-ssl, signed by the router itself: without one RouterOS offers ciphers
     # that prove nothing, and the agent refuses them. Making its key takes a while.
     :if ([:len [/certificate find where name="tawi-api"]] = 0) do={
@@ -85,6 +71,20 @@
         } else={
             /ip firewall filter add chain=input action=accept protocol=tcp src-address=127.0.0.1 dst-port=8729 comment="tawi-setup api 6d04061f 1" place-before=[:pick $first 0]
         }
+    }
+
+    # The agent's group and user, with no more rights than it needs. Mind that `write` may change
+    # most of the router: the password and the address are what guards it. The user is known by its
+    # comment, which changes with the password.
+    :if ([:len [/user group find where name="tawi"]] = 0) do={
+        /user group add name="tawi" policy=!local,!telnet,!ssh,!ftp,!reboot,read,write,!policy,!test,!winbox,!password,!web,!sniff,!sensitive,api,!romon,!rest-api
+    }
+    :if ([:len [/user find where name="tawi"]] = 0) do={
+        /user add name=tawi group=tawi address=127.0.0.1/32 password=Zk3vTq8RmW1xYb6NcH5dLs9JpF2gAe7U comment="tawi-setup user 40c11371"
+    }
+    :if (([:len [/user find where name="tawi" comment="tawi-setup user 40c11371"]] = 0) && ([:len [/user find where name="tawi" comment~"^tawi-setup user "]] = 1)) do={
+        /user group set [/user group find where name="tawi"] policy=!local,!telnet,!ssh,!ftp,!reboot,read,write,!policy,!test,!winbox,!password,!web,!sniff,!sensitive,api,!romon,!rest-api
+        /user set [/user find where name="tawi"] group=tawi address=127.0.0.1/32 password=Zk3vTq8RmW1xYb6NcH5dLs9JpF2gAe7U comment="tawi-setup user 40c11371"
     }
 
     # Account lines hold the exact bytes of every session that ended. A memory buffer of their own
