@@ -24,6 +24,7 @@ mod splice;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod waiting_room;
 
 use std::fmt;

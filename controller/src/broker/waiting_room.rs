@@ -1,22 +1,22 @@
 //! Before the handshake: who came waits for a turn, so that a crowd that comes back at once is let in one after the other.
 //!
 //! ```text
-//! accepted ─▶ first byte (6 s) ─▶ a turn of its address, then of the house (8 s) ─▶ handshake
+//! accepted ─▶ first byte (6 s) ─▶ a turn (8 s, turns.rs) ─▶ handshake
 //!     └ so many wait, and so many of them from one address
 //! ```
 //! A thousand sites may stand behind one address of a carrier, and all of them come within seconds of a restart of the controller.
-//! A turn costs processor and memory, and is given in the order in which they came; from one address no more have one than
-//! may, so that it keeps no other waiting. Whoever says nothing never gets one.
+//! From no address do more wait than there are chairs free, so that a few that fill the room never take the last one. Whoever
+//! says nothing never gets a turn.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::turns::{Turn, Turns};
 use crate::crowd::{Crowd, Present, network_of};
 
 /// How long somebody who is accepted may say nothing.
@@ -32,11 +32,8 @@ const WAITING_PER_ADDRESS: usize = 2_048;
 pub(super) struct WaitingRoom {
     waiting: Crowd<IpAddr>,
     chairs: Arc<Semaphore>,
-    house: Arc<Semaphore>,
+    turns: Turns,
     first_byte: Duration,
-    per_address: usize,
-    /// Of the addresses from which somebody waits or has a turn.
-    addresses: Mutex<HashMap<IpAddr, Weak<Semaphore>>>,
 }
 
 /// Somebody who waits.
@@ -44,12 +41,6 @@ pub(super) struct Waiting {
     address: IpAddr,
     _present: Present<IpAddr>,
     _chair: OwnedSemaphorePermit,
-}
-
-/// A turn: given back when dropped.
-pub(super) struct Turn {
-    _of_house: OwnedSemaphorePermit,
-    _of_address: OwnedSemaphorePermit,
 }
 
 /// Why somebody has no turn.
@@ -68,18 +59,17 @@ impl WaitingRoom {
         Self {
             waiting: Crowd::default(),
             chairs: Arc::new(Semaphore::new(WAITING)),
-            house: Arc::new(Semaphore::new(at_once)),
+            turns: Turns::new(at_once, per_address),
             first_byte: handshake.min(FIRST_BYTE),
-            per_address,
-            addresses: Mutex::default(),
         }
     }
 
     /// Whoever comes from there may wait, unless too many do.
     pub(super) fn enter(&self, from: IpAddr) -> Option<Waiting> {
         let address = network_of(from);
+        let most = WAITING_PER_ADDRESS.min(self.chairs.available_permits());
         let chair = Arc::clone(&self.chairs).try_acquire_owned().ok()?;
-        let present = self.waiting.enter(address, WAITING_PER_ADDRESS)?;
+        let present = self.waiting.enter(address, most)?;
         Some(Waiting { address, _present: present, _chair: chair })
     }
 
@@ -90,25 +80,8 @@ impl WaitingRoom {
             Ok(Ok(1..)) => {}
             Ok(Ok(0) | Err(_)) | Err(_) => return Err(NoTurn::Silent),
         }
-        timeout(TURN, self.take(waiting)).await.map_err(|_| NoTurn::TooLate)?.ok_or(NoTurn::TooLate)
-    }
-
-    async fn take(&self, waiting: Waiting) -> Option<Turn> {
-        let of_address = self.of(waiting.address).acquire_owned().await.ok()?;
-        let of_house = Arc::clone(&self.house).acquire_owned().await.ok()?;
-        Some(Turn { _of_house: of_house, _of_address: of_address })
-    }
-
-    fn of(&self, address: IpAddr) -> Arc<Semaphore> {
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = addresses.get(&address).and_then(Weak::upgrade) {
-            return known;
-        }
-        // Those from which nobody is here any more.
-        addresses.retain(|_, turns| turns.strong_count() > 0);
-        let turns = Arc::new(Semaphore::new(self.per_address));
-        addresses.insert(address, Arc::downgrade(&turns));
-        turns
+        let turn = timeout(TURN, self.turns.take(waiting.address)).await;
+        turn.ok().flatten().ok_or(NoTurn::TooLate)
     }
 }
 
@@ -131,22 +104,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_crowd_is_let_in_in_turn_and_keeps_no_other_address_waiting() {
-        let room = Arc::new(WaitingRoom::new(3, 2, SOON));
+        let room = Arc::new(WaitingRoom::new(4, 2, SOON));
         let (mut client, server) = pair().await;
         client.write_all(b"x").await.unwrap();
         let first = room.turn(room.enter(HERE).unwrap(), &server).await.unwrap();
         let second = room.turn(room.enter(HERE).unwrap(), &server).await.unwrap();
-        let third = room.take(room.enter(HERE).unwrap());
+        let third = room.turn(room.enter(HERE).unwrap(), &server);
         tokio::pin!(third);
         let still_waits = timeout(Duration::from_millis(50), &mut third).await.is_err();
         assert!(still_waits, "two of one address have their turn");
         let other = room.turn(room.enter(THERE).unwrap(), &server).await.unwrap();
         drop(first);
-        assert!(timeout(Duration::from_secs(5), &mut third).await.unwrap().is_some());
+        assert!(timeout(Duration::from_secs(5), &mut third).await.unwrap().is_ok());
         drop((second, other));
         assert!(room.turn(room.enter(THERE).unwrap(), &server).await.is_ok());
-        drop(room.of(THERE));
-        assert!(room.addresses.lock().unwrap().len() <= 2, "addresses of nobody are forgotten");
     }
 
     #[tokio::test]
@@ -163,10 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn so_many_wait_from_one_address() {
+    fn so_many_wait_from_one_address_and_a_few_addresses_do_not_fill_the_room() {
         let room = WaitingRoom::new(1, 1, SOON);
-        let waiting: Vec<_> = std::iter::from_fn(|| room.enter(HERE)).collect();
-        assert_eq!(waiting.len(), WAITING_PER_ADDRESS);
+        let all = |from: IpAddr| std::iter::from_fn(|| room.enter(from)).collect::<Vec<_>>();
+        let first = all(HERE);
+        assert_eq!(first.len(), WAITING_PER_ADDRESS);
+        let others: Vec<_> = (1..8).map(|number| all([127, 0, 0, number + 1].into())).collect();
+        assert!(others.iter().all(|waiting| !waiting.is_empty()));
         assert!(room.enter(THERE).is_some());
     }
 }
