@@ -210,8 +210,12 @@ pub async fn run_until(
     tasks.spawn(upgrade::worker::run(open, upgrade_clock, upgrade_asked, upgrade_reports, writing));
     // What was found on flash has been handed on, and would be held for as long as the agent runs.
     drop(opening);
-    let link_settings =
-        LinkSettings { site: config.site.clone(), tuned, reconnect_base: config.controller.reconnect_base };
+    let link_settings = LinkSettings {
+        site: config.site.clone(),
+        tuned,
+        keep_alive: link::keep_alive::Bounds::default(),
+        reconnect_base: config.controller.reconnect_base,
+    };
     tasks.spawn(Box::pin(renewal::run(renewal, dialer.line())));
     tasks.spawn(link::run(link_settings, dialer, outbox, ids, link_sender));
     let doors = Doors { releases, orders, state, clock: trusted, questions: question_sender };

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use tawi_agent::link::keep_alive::KeepAlive;
+use tawi_agent::link::keep_alive::{Bounds, KeepAlive};
 use tawi_agent::site::cadence::{Cadence, UsageDue};
 use tawi_shared::IdSource;
 use tawi_shared::wire::EventKind;
@@ -96,7 +96,7 @@ impl Counts {
             cadence.told(&due, now);
             cadence.events_told();
         }
-        counts.keep_alives = days / KeepAlive::new(None).interval().as_secs();
+        counts.keep_alives = days / KeepAlive::new(None, Bounds::default()).interval().as_secs();
         counts
     }
 }

@@ -9,18 +9,37 @@ use std::time::Duration;
 
 use tawi_shared::KEEP_ALIVE_LONGEST;
 
-/// The shortest.
-const LEAST: Duration = Duration::from_secs(60);
-/// Of the first connection.
-const FIRST: Duration = Duration::from_secs(240);
-/// By how much it grows after a connection that held.
-const STEP: Duration = Duration::from_secs(60);
 /// How many tries a connection must have outlived to have held.
 const HELD: u32 = 6;
+
+/// Between which bounds it is learned, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The shortest.
+    pub least: Duration,
+    /// Of the first connection.
+    pub first: Duration,
+    /// By how much it grows after a connection that held.
+    pub step: Duration,
+    /// The longest.
+    pub most: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            least: Duration::from_secs(60),
+            first: Duration::from_secs(240),
+            step: Duration::from_secs(60),
+            most: KEEP_ALIVE_LONGEST,
+        }
+    }
+}
 
 /// What was learned.
 #[derive(Clone, Copy, Debug)]
 pub struct KeepAlive {
+    bounds: Bounds,
     is_fixed: bool,
     now: Duration,
     /// It grows up to here. Less than what was forgotten before; that is tried again after many connections that held.
@@ -30,15 +49,15 @@ pub struct KeepAlive {
 impl KeepAlive {
     /// As the settings have it, or to be learned.
     #[must_use]
-    pub fn new(fixed: Option<Duration>) -> Self {
-        let now = fixed.unwrap_or(FIRST);
-        Self { is_fixed: fixed.is_some(), now, most: KEEP_ALIVE_LONGEST }
+    pub fn new(fixed: Option<Duration>, bounds: Bounds) -> Self {
+        let now = fixed.unwrap_or(bounds.first);
+        Self { bounds, is_fixed: fixed.is_some(), now, most: bounds.most }
     }
 
     /// Other settings: what was learned is given up for them, and learned anew when they leave it open again.
     pub fn set(&mut self, fixed: Option<Duration>) {
         if fixed.is_some() || self.is_fixed {
-            *self = Self::new(fixed);
+            *self = Self::new(fixed, self.bounds);
         }
     }
 
@@ -53,12 +72,13 @@ impl KeepAlive {
         if self.is_fixed {
             return;
         }
+        let Bounds { least, step, most, .. } = self.bounds;
         if was_silent {
-            self.most = self.now.saturating_sub(STEP).max(LEAST);
-            self.now = (self.now / 2).max(LEAST);
+            self.most = self.now.saturating_sub(step).max(least);
+            self.now = (self.now / 2).max(least);
         } else if lived >= self.now.saturating_mul(HELD) {
-            self.now = self.now.saturating_add(STEP).min(self.most);
-            self.most = self.most.saturating_add(STEP / 6).min(KEEP_ALIVE_LONGEST);
+            self.now = self.now.saturating_add(step).min(self.most);
+            self.most = self.most.saturating_add(step / 6).min(most);
         }
     }
 }
@@ -75,7 +95,7 @@ mod tests {
 
     #[test]
     fn it_grows_with_connections_that_hold_and_shrinks_with_one_that_is_forgotten() {
-        let mut learned = KeepAlive::new(None);
+        let mut learned = KeepAlive::new(None, Bounds::default());
         let mut seen = vec![seconds(&learned)];
         for _ in 0..3 {
             learned.ended(HOUR, false);
@@ -90,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_was_forgotten_is_not_tried_again_at_once_and_some_day_it_is() {
-        let mut learned = KeepAlive::new(None);
+        let mut learned = KeepAlive::new(None, Bounds::default());
         learned.ended(HOUR, true);
         let mut seen = Vec::new();
         for _ in 0..30 {
@@ -103,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_short_connection_says_nothing_and_the_settings_are_kept_to() {
-        let mut learned = KeepAlive::new(None);
+        let mut learned = KeepAlive::new(None, Bounds::default());
         learned.ended(Duration::from_secs(1_439), false);
         assert_eq!(seconds(&learned), 240);
         learned.ended(HOUR, true);
@@ -113,7 +133,7 @@ mod tests {
         assert_eq!(seconds(&learned), 90);
         learned.set(None);
         assert_eq!(seconds(&learned), 240);
-        let mut fixed = KeepAlive::new(Some(Duration::from_secs(20)));
+        let mut fixed = KeepAlive::new(Some(Duration::from_secs(20)), Bounds::default());
         for was_silent in [true, false] {
             fixed.ended(HOUR, was_silent);
             assert_eq!(seconds(&fixed), 20);

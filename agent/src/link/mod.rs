@@ -79,6 +79,8 @@ pub struct LinkSettings {
     pub site: SiteId,
     /// How often a silent line is tried is among what stands.
     pub tuned: watch::Receiver<Tuned>,
+    /// And this how that is learned where the settings leave it open.
+    pub keep_alive: keep_alive::Bounds,
     /// The first pause before another try.
     pub reconnect_base: Duration,
 }
@@ -119,7 +121,7 @@ pub async fn run(
     core: LinkSender,
 ) {
     let mut backoff = Backoff::new(settings.reconnect_base);
-    let mut keep_alive = KeepAlive::new(settings.tuned.borrow().keep_alive);
+    let mut keep_alive = KeepAlive::new(settings.tuned.borrow().keep_alive, settings.keep_alive);
     loop {
         keep_alive.set(settings.tuned.borrow().keep_alive);
         match connect_once(&settings, &mut keep_alive, &mut dialer, &outbox, &core).await {

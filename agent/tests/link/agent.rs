@@ -108,6 +108,7 @@ impl Agent {
         let settings = LinkSettings {
             site: config.site.clone(),
             tuned,
+            keep_alive: link::keep_alive::Bounds::default(),
             reconnect_base: config.controller.reconnect_base,
         };
         let line = dialer.line();

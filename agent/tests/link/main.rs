@@ -9,6 +9,7 @@
 )]
 
 mod agent;
+mod forgetful;
 mod hard_lines;
 mod office;
 mod program;
