@@ -169,7 +169,7 @@ impl Place {
         let key = next.key.to_pem();
         let files = [
             (KEY_FILE, key.as_str(), 0o600),
-            (CERTIFICATE_FILE, &next.issued.certificate, 0o644),
+            (CERTIFICATE_FILE, &next.issued.certificate, 0o600),
             (CA_FILE, &next.issued.authority, 0o644),
             (SETTINGS_FILE, &settings, 0o644),
         ];

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use tawi_agent::config::{Config, Environment, Identity};
@@ -34,6 +34,12 @@ fn key_in(directory: &Directory) -> Vec<u8> {
     AgentKey::from_pem(&pem).unwrap().public_key()
 }
 
+/// Every file below, however deep.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ticket_from_a_pipe_makes_this_device_the_site() {
     let (directory, office) = (Directory::new(), Office::start().await);
@@ -51,7 +57,15 @@ async fn a_ticket_from_a_pipe_makes_this_device_the_site() {
     assert!(config.is_enrolled() && config.site.as_str() == SITE);
     let mode =
         |name: &str| std::fs::metadata(directory.state().join(name)).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode("identity/agent.key"), mode("identity"), mode("")), (0o600, 0o700, 0o700));
+    let modes = ["identity/agent.key", "identity/agent.pem", "identity", ""].map(mode);
+    assert_eq!(modes, [0o600, 0o600, 0o700, 0o700]);
+    let token = ticket.token.to_text();
+    for file in files_below(&directory.0) {
+        let holds = |secret: &str| {
+            std::fs::read(&file).unwrap().windows(secret.len()).any(|window| window == secret.as_bytes())
+        };
+        assert!(!holds(&token) && !holds(&text), "the token is in {}", file.display());
+    }
 
     // Once more, by whoever did not see how it ended: the same key, the same certificate.
     let key = key_in(&directory);

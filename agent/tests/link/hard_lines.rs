@@ -73,11 +73,22 @@ async fn head_office_is_reached_through_a_proxy_that_wants_a_password_and_sees_n
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_address_is_used_while_nobody_listens_at_the_first() {
+    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    is_reached_at_the_second(closed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_address_is_used_while_a_firewall_swallows_what_goes_to_the_first() {
+    // The system accepts, and nobody ever reads: a handshake that has no answer.
+    let swallows = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    is_reached_at_the_second(swallows.local_addr().unwrap().port()).await;
+}
+
+async fn is_reached_at_the_second(first: u16) {
     let directory = Directory::new("link");
     let mut office = Office::start(SITE).await;
     let mut config = office.config(&directory.0);
-    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-    config.controller.addresses.insert(0, ControllerAddress { host: "localhost".into(), port: closed });
+    config.controller.addresses.insert(0, ControllerAddress { host: "localhost".into(), port: first });
     let agent = Agent::start(&config, &[]).await;
     let (epoch, _) = office.hear_hello().await;
     office.answer(epoch, 0, 0).await;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod deferred;
+mod foreign;
 mod holes;
 mod lightly;
 mod seen;

@@ -1,5 +1,6 @@
 //! Golden vectors: what was once released decodes for ever to the same meaning.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::PathBuf;
 
@@ -277,6 +278,29 @@ fn released_messages_about_releases_never_change() {
         detail: "it was started 3 times and said nothing".into(),
     };
     check("release-standing-v1", &standing);
+}
+
+#[test]
+fn every_kind_of_message_is_frozen_once() {
+    let stated = include_str!("messages.rs").lines().filter_map(|line| line.strip_prefix("body! { 0x"));
+    let stated: BTreeSet<u16> =
+        stated.map(|rest| u16::from_str_radix(rest.trim_end_matches(','), 16).unwrap()).collect();
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let mut frozen = BTreeSet::new();
+    for entry in std::fs::read_dir(golden).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "hex") {
+            let digits = std::fs::read_to_string(&path).unwrap();
+            let bytes: Vec<u8> = (0..digits.trim().len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
+                .collect();
+            let header = envelope::open(&bytes).unwrap().0;
+            assert!(frozen.insert(header.message_type), "{} is frozen twice", path.display());
+        }
+    }
+    assert!(!stated.is_empty());
+    assert_eq!(frozen, stated);
 }
 
 #[test]

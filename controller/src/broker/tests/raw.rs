@@ -4,6 +4,7 @@
 
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::Publish;
+use tawi_shared::KEEP_ALIVE_LONGEST;
 use tawi_shared::topics::ALL_SITES_UP;
 use tokio_rustls::client::TlsStream;
 
@@ -203,6 +204,112 @@ async fn a_handshake_that_crawls_is_ended_and_holds_up_nobody() {
     assert!(ended.is_ok(), "it is let crawl on");
     assert!(started.elapsed() < Duration::from_secs(10), "deadlines of 300 ms");
     scene.is_well("a handshake that crawled").await;
+    scene.house.close().await;
+}
+
+/// How long the system waits before it asks whether the other end of a connection of the door is there, if it does.
+fn asked_after(door: u16, client: u16) -> Option<Duration> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let ports = [format!(":{door:04X}"), format!(":{client:04X}")];
+    let row = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|columns| {
+        columns.get(1).is_some_and(|local| local.ends_with(&ports[0]))
+            && columns.get(2).is_some_and(|remote| remote.ends_with(&ports[1]))
+    })?;
+    // proc(5): which timer is active, 2 being this one, and hundredths of a second until it fires.
+    let (timer, left) = row.get(5)?.split_once(':')?;
+    (timer == "02").then(|| Duration::from_millis(u64::from_str_radix(left, 16).unwrap() * 10))
+}
+
+#[tokio::test]
+async fn a_connection_whose_other_end_is_gone_without_a_word_is_ended_and_its_last_word_said() {
+    let mut scene = Scene::open().await;
+    // Whose line is dead says nothing, as this one does: the broker counts the time that it promised to be silent at most.
+    let mut dead = scene.stranger().await;
+    let client = dead.get_ref().0.local_addr().unwrap().port();
+    let body = [&text("MQTT")[..], &[4, 0b1000_1110, 0, 2]].concat();
+    let rest = ["a", "v1/a/up/bye", "x", "a"].map(text).concat();
+    dead.write_all(&packet(0x10, &[body, rest].concat())).await.unwrap();
+    let mut connack = [0; 4];
+    timeout(PATIENCE, dead.read_exact(&mut connack)).await.unwrap().unwrap();
+    assert_eq!(connack, [0x20, 2, 0, 0]);
+    // And where it promised more, the system asks by itself, a little later than that.
+    let door = scene.house.broker.listening.port();
+    let asked = timeout(Duration::from_secs(2), async {
+        loop {
+            // Until what was told last is acknowledged another timer is in its place.
+            match asked_after(door, client) {
+                Some(asked) => return asked,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    });
+    let asked = asked.await.expect("the system asks nobody");
+    assert!(asked > KEEP_ALIVE_LONGEST && asked < KEEP_ALIVE_LONGEST * 3 / 2, "{asked:?}");
+    let began = Instant::now();
+    match timeout(PATIENCE, scene.controller.packet()).await.unwrap() {
+        Some(Packet::Publish(heard)) => {
+            assert_eq!(heard.topic, "v1/a/up/bye");
+            scene.acknowledge(&heard).await;
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(until_ended(&mut dead).await.is_some());
+    scene.is_well("a line that died").await;
+    scene.house.close().await;
+}
+
+/// A CONNECT of MQTT 3.1.1 with these flags, and what they promise after the client's id.
+fn raw_connect(flags: u8, rest: &[&str]) -> Vec<u8> {
+    let mut body = [&text("MQTT")[..], &[4, flags, 0, 60]].concat();
+    body.extend(rest.iter().flat_map(|part| text(part)));
+    packet(0x10, &body)
+}
+
+#[tokio::test]
+async fn who_connects_in_anothers_name_or_with_anothers_last_word_is_sent_away() {
+    const NAMED: u8 = 0b1000_0010;
+    const WILL: u8 = 0b1000_1110;
+    const WILL_THAT_STAYS: u8 = 0b1010_1110;
+    const PASSWORD: u8 = 0b1100_0010;
+    let mut scene = Scene::open().await;
+    let own_will = raw_connect(WILL, &["a", "v1/a/up/bye", "x", "a"]);
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("another's id and name", raw_connect(NAMED, &["b", "b"])),
+        ("another's id", raw_connect(NAMED, &["b", "a"])),
+        ("another's name", raw_connect(NAMED, &["a", "b"])),
+        ("no name", raw_connect(0b0000_0010, &["a"])),
+        ("head office's name", raw_connect(NAMED, &[CONTROLLER_USER, CONTROLLER_USER])),
+        ("head office's name and a password", raw_connect(PASSWORD, &["a", CONTROLLER_USER, "guess"])),
+        ("its own name in other letters", raw_connect(NAMED, &["a", "A"])),
+        ("its own name and more", raw_connect(NAMED, &["a", "a\0b"])),
+        ("another's last word", raw_connect(WILL, &["a", "v1/b/up/bye", "x", "a"])),
+        ("a last word as head office", raw_connect(WILL, &["a", "v1/a/down/state", "x", "a"])),
+        ("a last word that is no farewell", raw_connect(WILL, &["a", "v1/a/up/event", "x", "a"])),
+        ("a last word to all", raw_connect(WILL, &["a", "v1/+/up/bye", "x", "a"])),
+        ("a last word to the broker", raw_connect(WILL, &["a", "$SYS/broker", "x", "a"])),
+        ("a shared last word", raw_connect(WILL, &["a", "$share/g/v1/a/up/bye", "x", "a"])),
+        ("a last word that stays", raw_connect(WILL_THAT_STAYS, &["a", "v1/a/up/bye", "x", "a"])),
+    ];
+    for (what, bytes) in cases {
+        let mut stream = scene.stranger().await;
+        let _ = stream.write_all(&bytes).await;
+        let _ = stream.flush().await;
+        let answer = until_ended(&mut stream).await.unwrap_or_default();
+        assert!(answer != [0x20, 2, 0, 0], "{what}: it was let in");
+        scene.is_well(what).await;
+    }
+    // The table can tell: with its own last word it is let in, and that is heard.
+    let mut own = scene.stranger().await;
+    own.write_all(&own_will).await.unwrap();
+    let mut connack = [0; 4];
+    timeout(PATIENCE, own.read_exact(&mut connack)).await.unwrap().unwrap();
+    assert_eq!(connack, [0x20, 2, 0, 0]);
+    drop(own);
+    match timeout(PATIENCE, scene.controller.packet()).await.unwrap() {
+        Some(Packet::Publish(heard)) => assert_eq!(heard.topic, "v1/a/up/bye"),
+        other => panic!("{other:?}"),
+    }
     scene.house.close().await;
 }
 

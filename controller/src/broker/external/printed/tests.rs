@@ -208,3 +208,92 @@ fn every_output_says_what_it_promises_and_what_nobody_proved() {
         assert!(text.contains("/etc/broker/tawi/broker.key") && !text.contains("PRIVATE"), "{kind:?}");
     }
 }
+
+/// What makes a broker ask everybody for a certificate, take the name in it for theirs, refuse who is not named, and keep nothing.
+/// Without any of these lines the rules of who may say what hold for nobody.
+#[test]
+fn every_listener_asks_for_a_certificate_believes_its_name_alone_and_bounds_what_it_takes() {
+    let check = |kind, name, lines: &[&str]| {
+        let text = text_of(kind, name);
+        for wanted in lines {
+            let is_there = text.lines().any(|line| line.trim() == *wanted);
+            assert!(is_there, "{kind:?} {name} lacks: {wanted}\n{text}");
+        }
+    };
+    check(
+        Kind::Mosquitto,
+        "tawi.conf",
+        &[
+            "listener 8883",
+            "cafile /etc/broker/tawi/ca.pem",
+            "crlfile /etc/broker/tawi/revoked.crl",
+            "require_certificate true",
+            "use_identity_as_username true",
+            "use_username_as_clientid true",
+            "allow_anonymous false",
+            "acl_file /etc/broker/tawi/tawi.acl",
+            "persistence false",
+            "retain_available false",
+            "max_packet_size 262144",
+            "max_connections 164",
+        ],
+    );
+    check(
+        Kind::Emqx,
+        "tawi.conf",
+        &[
+            "bind = \"0.0.0.0:8883\"",
+            "cacertfile = \"/etc/broker/tawi/ca.pem\"",
+            "verify = verify_peer",
+            "fail_if_no_peer_cert = true",
+            "listeners.tcp.default.enable = false",
+            "listeners.ws.default.enable = false",
+            "listeners.wss.default.enable = false",
+            "peer_cert_as_username = cn",
+            "peer_cert_as_clientid = cn",
+            "shared_subscription = false",
+            "retain_available = false",
+            "max_packet_size = 256KB",
+            "max_connections = 164",
+            "no_match = deny",
+            "sources = [{type = file, enable = true, path = \"/etc/broker/tawi/tawi.acl\"}]",
+        ],
+    );
+    check(
+        Kind::Vernemq,
+        "tawi.conf",
+        &[
+            "allow_anonymous = off",
+            "plugins.vmq_passwd = off",
+            "vmq_diversity.tawi.file = /etc/broker/tawi/tawi.lua",
+            "vmq_acl.acl_file = /etc/broker/tawi/tawi.acl",
+            "listener.ssl.tawi = 0.0.0.0:8883",
+            "listener.ssl.tawi.cafile = /etc/broker/tawi/ca.pem",
+            "listener.ssl.tawi.crlfile = /etc/broker/tawi/revoked.crl",
+            "listener.ssl.tawi.require_certificate = on",
+            "listener.ssl.tawi.use_identity_as_username = on",
+            "listener.ssl.tawi.max_connections = 164",
+            "max_message_size = 262144",
+            "max_offline_messages = 0",
+        ],
+    );
+    check(
+        Kind::Vernemq,
+        "tawi.lua",
+        &[
+            "return reg.username ~= nil and reg.client_id == reg.username",
+            "hooks = { auth_on_register = auth_on_register }",
+        ],
+    );
+    check(
+        Kind::Nats,
+        "tawi.conf",
+        &[
+            "listen: \"0.0.0.0:8883\"",
+            "ca_file: \"/etc/broker/tawi/ca.pem\"",
+            "verify_and_map: true",
+            "max_payload: 262144",
+            "max_connections: 164",
+        ],
+    );
+}
