@@ -155,6 +155,41 @@ async fn a_store_that_is_gone_is_said_and_fed_again_and_only_what_moved_meanwhil
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_damaged_is_said_and_fed_again_and_counts_on() {
+    let mut isp = Isp::open("damaged").await.unwrap();
+    isp.moves(50_000_000).unwrap();
+    isp.is_billed(50_000_000).await.unwrap();
+    isp.is_fed().await.unwrap();
+    isp.world.kill_agent(0).await.unwrap();
+    let kept = isp.kept().unwrap();
+    // As a card that moved the wrong pages: every file is there, and says nothing.
+    let mut folders = vec![isp.state().unwrap().join("store")];
+    let mut overwritten = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let length = usize::try_from(path.metadata().unwrap().len()).unwrap();
+                std::fs::write(&path, vec![0xa5; length]).unwrap();
+                overwritten += length;
+            }
+        }
+    }
+    assert!(overwritten > 0);
+    isp.world.start_agent(0).await.unwrap();
+    isp.is_said("damaged").await.unwrap();
+    isp.is_fed().await.unwrap();
+    isp.is_looked_at().await.unwrap();
+    isp.moves(7_000_000).unwrap();
+    isp.is_billed(57_000_000).await.unwrap();
+    isp.world.kill_agent(0).await.unwrap();
+    assert_eq!(isp.kept().unwrap(), kept, "the same state by its hash");
+    isp.closes().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_may_go_while_the_agent_runs_and_nothing_is_missing() {
     let mut isp = Isp::open("running").await.unwrap();
     isp.moves(50_000_000).unwrap();

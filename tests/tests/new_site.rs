@@ -7,11 +7,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use routeros_sim::{DeviceState, NewDevice, Service};
 use serde_json::{Value, json};
 use tawi_shared::IdSource;
 use tawi_tests::process::{Program, path_of};
 use tawi_tests::stories;
-use tawi_tests::world::{Plan, World};
+use tawi_tests::world::{Customer, Person, Plan, World};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
@@ -65,6 +66,21 @@ impl Device {
     }
 }
 
+/// Somebody at the new site, whose modem dials.
+async fn first_customer(world: &World, device: &Device, router_id: &str) -> anyhow::Result<Customer> {
+    let plan = stories::cast(world).await?.home;
+    let person = world.add_person(1, SITE).await?;
+    let line = json!({
+        "customer_id": person.customer, "plan_id": plan, "router_id": router_id,
+        "username": "plot0001", "password": "a-password",
+    });
+    let subscription = world.office.create("/api/subscriptions", &line).await?;
+    let modem = NewDevice::new("cpe-0001", Service::Pppoe, "plot0001", "a-password").redialing_after_ms(250);
+    device.router.router().add_device(modem)?;
+    let Person { customer, account_number, phone } = person;
+    Ok(Customer { subscription, customer, account_number, site: 0, device: "cpe-0001".to_owned(), phone })
+}
+
 async fn ticket(world: &World, arguments: &[&str]) -> anyhow::Result<String> {
     let answer = world.command(arguments).await?;
     Ok(answer.get("ticket").and_then(Value::as_str).context("a ticket")?.to_owned())
@@ -109,6 +125,27 @@ async fn a_ticket_and_four_commands_put_a_site_on_the_air_and_a_new_device_takes
         .await
         .unwrap();
     println!("from site add to a router that is worked with: {:?}, {reconciled:?}", begun.elapsed());
+    // And the first customer of the site is on its router.
+    let router_id = reconciled.iter().find_map(|router| router.get("id")?.as_str()).unwrap();
+    let customer = first_customer(&world, &device, router_id).await.unwrap();
+    stories::pay(&world.office, &customer).await.unwrap();
+    let applied = world
+        .office
+        .wait_for("the first state is on the router", Duration::from_secs(60), async |office| {
+            let site = office.get(&format!("/api/sites/{SITE}")).await?;
+            let number = |name: &str| site.get(name).and_then(Value::as_u64);
+            Ok(number("applied_generation")
+                .filter(|applied| *applied > 0 && number("generation") == Some(*applied)))
+        })
+        .await
+        .unwrap();
+    device
+        .router
+        .router()
+        .wait_for_device(&customer.device, DeviceState::Online, Duration::from_secs(60))
+        .await
+        .unwrap();
+    println!("and to a customer who paid and is online, with generation {applied}: {:?}", begun.elapsed());
 
     // The ticket is used up; the same device may ask for its answer again, and no other.
     let other = Device::new(&directory.join("stolen")).await.unwrap();
