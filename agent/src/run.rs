@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use routeros_api::{Options, TlsTrust, Transport};
+use tawi_shared::Gather as _;
 use tawi_shared::release::Sha256;
 use tawi_shared::{Clock, IdSource};
 use thiserror::Error;
@@ -113,7 +114,7 @@ pub async fn run_until(
         verdict => verdict?,
     }
     let (outbox, mut opening) = Outbox::start(&config.state_directory, ids.clone(), clock.clone()).await?;
-    let served = config.routers.iter().map(|router| router.name.clone()).collect();
+    let served = config.routers.iter().map(|router| router.name.clone()).into_set();
     if let Err(error) = note_owner(&config.state_directory, &config.site) {
         warn!(%error, "whose store this is cannot be written down yet; it is tried again at the next start");
     }
@@ -150,9 +151,9 @@ pub async fn run_until(
 
     let log = ApiLog::default();
     let orders: BTreeMap<String, Orders> =
-        config.routers.iter().map(|router| (router.name.clone(), Orders::default())).collect();
+        config.routers.iter().map(|router| (router.name.clone(), Orders::default())).into_map();
     let memories: BTreeMap<String, FoundMemory> =
-        config.routers.iter().map(|router| (router.name.clone(), FoundMemory::default())).collect();
+        config.routers.iter().map(|router| (router.name.clone(), FoundMemory::default())).into_map();
     // Before the reconcilers are spawned: their first look at the state is what was on flash.
     let site = Site::new(
         Tools {

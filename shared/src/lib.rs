@@ -11,6 +11,7 @@ pub mod clock;
 pub mod csv;
 pub mod enrolment;
 pub mod envelope;
+pub mod gather;
 pub mod ids;
 pub mod release;
 pub mod settings;
@@ -21,6 +22,7 @@ mod words;
 
 pub use bandwidth::Bandwidth;
 pub use clock::{Clock, UnixMillis};
+pub use gather::Gather;
 pub use ids::{IdSource, LineId, SiteId};
 pub use words::{LET_GO_BY_OFFICE, counted, held_words};
 

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 const WITHIN: Duration = Duration::from_secs(60);
 /// In which sessions are read several times.
 const SAMPLES: Duration = Duration::from_secs(5);
-/// The front door asks the database every five seconds.
-const REVOKED_WITHIN: Duration = Duration::from_secs(7);
+/// The front door asks the database every second.
+const REVOKED_WITHIN: Duration = Duration::from_secs(3);
 
 async fn world(name: &str) -> anyhow::Result<World> {
     let directory: PathBuf = std::env::temp_dir().join(format!("tawi-{name}-{}", IdSource::system().hex(4)));

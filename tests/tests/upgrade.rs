@@ -118,6 +118,14 @@ impl Isp {
             .to_string()
     }
 
+    /// What the agent has on its disk of a release that is not whole.
+    fn fetched_bytes(&self) -> u64 {
+        let directory = self.world.site(0).unwrap().directory().join("state/releases");
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let parts = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "part"));
+        parts.filter_map(|entry| Some(entry.metadata().ok()?.len())).max().unwrap_or(0)
+    }
+
     fn log(&self) -> String {
         self.world.agent(0).map(tawi_tests::process::Program::log_end).unwrap_or_default()
     }
@@ -236,21 +244,15 @@ async fn a_download_that_is_cut_and_an_agent_that_is_killed_go_on_at_the_byte_wh
     isp.release("0.2.0", &format!("# {padding}")).await.unwrap();
     let listed = isp.world.command(&["release", "list", "--json"]).await.unwrap();
     let file_bytes = listed.pointer("/0/manifest/file_bytes").and_then(Value::as_u64).unwrap();
-    let part = || {
-        let directory = isp.world.site(0).unwrap().directory().join("state/releases");
-        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-        let parts = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "part"));
-        parts.filter_map(|entry| Some(entry.metadata().ok()?.len())).max().unwrap_or(0)
-    };
     let before = isp.world.site(0).unwrap().backhaul.bytes();
     isp.start("0.2.0").await.unwrap();
     let until = Instant::now() + WITHIN;
-    while part() < file_bytes / 4 {
-        assert!(Instant::now() < until, "{} of {file_bytes}\n{}", part(), isp.log());
+    while isp.fetched_bytes() < file_bytes / 4 {
+        assert!(Instant::now() < until, "{} of {file_bytes}\n{}", isp.fetched_bytes(), isp.log());
         sleep(Duration::from_millis(20)).await;
     }
     isp.world.site(0).unwrap().backhaul.cut(Outage::Reset);
-    let at_cut = part();
+    let at_cut = isp.fetched_bytes();
     isp.world.kill_agent(0).await.unwrap();
     let kept = {
         let directory = isp.world.site(0).unwrap().directory().join("state/releases");
@@ -270,5 +272,32 @@ async fn a_download_that_is_cut_and_an_agent_that_is_killed_go_on_at_the_byte_wh
     println!("{file_bytes} bytes of release, cut and killed at {at_cut}: the line carried {carried}");
     // Had it begun anew, a quarter would have come twice.
     assert!(carried < file_bytes + file_bytes / 6, "{carried} for {file_bytes}");
+    isp.world.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_metered_line_a_release_comes_within_the_budget_of_the_hour() {
+    const HOURLY: u64 = 600_000;
+    let isp = Isp::open("upgrade-budget", "").await.unwrap();
+    let padding = IdSource::system().hex(1_500_000);
+    isp.release("0.2.0", &format!("# {padding}")).await.unwrap();
+    isp.world.command(&["site", "set", SITE, "kilobytes_an_hour=600", "--json"]).await.unwrap();
+    let is_in_force = async |office: &Office| {
+        let settings = office.get(&format!("/api/sites/{SITE}/settings")).await?;
+        ensure!(settings.to_string().contains("\"applied\""), "{settings}");
+        Ok(Some(()))
+    };
+    isp.world.office.wait_for("the setting is in force", WITHIN, is_in_force).await.unwrap();
+    let before = isp.world.site(0).unwrap().backhaul.carried();
+    isp.start("0.2.0").await.unwrap();
+    sleep(Duration::from_secs(30)).await;
+    let carried = isp.world.site(0).unwrap().backhaul.carried().less(before).on_the_line();
+    let fetched = isp.fetched_bytes();
+    println!("{fetched} bytes of the release and {carried} on the line in half a minute");
+    assert!(fetched > 0, "nothing comes\n{}", isp.log());
+    assert!(carried < HOURLY, "{carried} within half a minute, of {HOURLY} an hour");
+    // And without the bound it is there at once.
+    isp.world.command(&["site", "unset", SITE, "kilobytes_an_hour", "--json"]).await.unwrap();
+    isp.stands("done", "verified").await.unwrap();
     isp.world.stop().await.unwrap();
 }

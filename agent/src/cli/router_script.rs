@@ -19,6 +19,7 @@ use tawi_agent::router_script_files::{
     FileError, Replacing, can_be_pasted, own_address_towards, take_password, write_private,
 };
 use tawi_agent::run::router_options;
+use tawi_shared::Gather as _;
 use tawi_shared::IdSource;
 use tokio::runtime::Runtime;
 
@@ -307,7 +308,7 @@ fn setup_of(
     let each = |texts: &[String]| -> Result<Vec<Host>, SetupError> {
         texts.iter().map(|text| Host::parse(text)).collect()
     };
-    let interfaces: BTreeSet<&str> = arguments.pppoe.iter().map(String::as_str).collect();
+    let interfaces: BTreeSet<&str> = arguments.pppoe.iter().map(String::as_str).into_set();
     let interfaces =
         interfaces.into_iter().map(|text| Name::parse("--pppoe", text)).collect::<Result<_, _>>()?;
     Ok(Setup {

@@ -3,12 +3,11 @@
 //! It only reads, one command after the other: a router with a slow processor has customers to serve. What cannot be read
 //! is an answer too; only a connection that is lost ends the visit.
 
-use std::collections::BTreeMap;
-
 use routeros_api::menu;
 use routeros_api::value::parse_number;
 use routeros_api::{Client, Command, Error, Row as ApiRow, TrapKind};
 use tawi_shared::Clock;
+use tawi_shared::Gather as _;
 
 use super::facts::{Answer, COUNTED, Facts, Question, ROWS_AT_MOST, Row, questions};
 
@@ -72,7 +71,7 @@ fn unanswered(error: Error) -> Result<Answer, Error> {
 
 fn plain(row: &ApiRow) -> Row {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    row.properties().map(|(name, value)| (text(&name), text(&value))).collect::<BTreeMap<_, _>>()
+    row.properties().map(|(name, value)| (text(&name), text(&value))).into_map()
 }
 
 /// How far the router's clock is ahead of ours, in seconds.

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tawi_shared::Gather as _;
 use tawi_shared::wire::{EventKind, EventV1, Lane, PROTOCOL_OLDEST, SessionUsageV1};
 use tawi_shared::{Clock, IdSource, UnixMillis};
 use tracing::{error, info, warn};
@@ -508,7 +509,7 @@ impl Keeper {
             let record = record.beside(found.record_of(&line));
             (line, record)
         };
-        periods.into_iter().map(beside).collect()
+        periods.into_iter().map(beside).into_map()
     }
 
     fn put_wire_events(&mut self, events: Vec<EventV1>, is_historical: bool) {
@@ -706,7 +707,7 @@ impl Keeper {
         if let Some(Err(problem)) = told {
             warn!(error = %problem, "the new store does not know yet that it was begun anew");
         }
-        self.owed_memories = self.memories.keys().cloned().collect();
+        self.owed_memories = self.memories.keys().cloned().into_set();
         let event = self.alarm(EventKind::StoreLost, detail);
         self.put_wire_events(vec![event], false);
         begun

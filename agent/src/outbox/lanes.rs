@@ -15,6 +15,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use tawi_shared::Gather as _;
 use tawi_shared::envelope::{FLAG_HISTORICAL, Header};
 use tawi_shared::wire::{
     Body, EventKind, EventV1, Lane, PROTOCOL_SHORT_TOTALS, RouterWritesV1, RunningTotalV1, SessionUsageV1,
@@ -255,7 +256,7 @@ impl Flash {
         let (mut changes, mut lane) = (Changes::default(), self.usage_lane);
         // The last one of a session wins.
         let newest: BTreeMap<_, _> =
-            sessions.iter().map(|session| (session_key(&session.0.total.session), session)).collect();
+            sessions.iter().map(|session| (session_key(&session.0.total.session), session)).into_map();
         for (key, (counted, is_historical)) in newest {
             let total = counted.total.clone();
             if total.session.is_empty() || total.session.len() > SESSION_BYTES {

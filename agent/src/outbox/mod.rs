@@ -37,6 +37,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tawi_shared::Gather as _;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::wire::Lane;
 use tawi_shared::{Clock, IdSource, UnixMillis};
@@ -349,13 +350,13 @@ pub struct FoundLate {
 
 impl FoundLate {
     fn of(opening: &Opening) -> Self {
-        let routers: BTreeSet<&String> = opening.memories.keys().chain(opening.settled.keys()).collect();
+        let routers: BTreeSet<&String> = opening.memories.keys().chain(opening.settled.keys()).into_set();
         let remembered = |router: &String| Remembered {
             memory: opening.memories.get(router).cloned().unwrap_or_default(),
             settled: opening.settled.get(router).copied(),
             lived: opening.marks.lived,
         };
-        let memories = routers.into_iter().map(|router| (router.clone(), remembered(router))).collect();
+        let memories = routers.into_iter().map(|router| (router.clone(), remembered(router))).into_map();
         Self {
             state: Arc::clone(&opening.state),
             memories,

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tawi_shared::Gather as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::LineV1;
 
@@ -161,7 +162,7 @@ fn changed_profiles(old: &DesiredState, new: &DesiredState) -> BTreeSet<ProfileK
         (Some(old), Some(new)) => Arc::ptr_eq(old, new) || old.item == new.item,
         _ => false,
     };
-    old.profiles.keys().chain(new.profiles.keys()).filter(|key| !is_same(key)).cloned().collect()
+    old.profiles.keys().chain(new.profiles.keys()).filter(|key| !is_same(key)).cloned().into_set()
 }
 
 fn uses_any(line: &LineV1, changed: &BTreeSet<ProfileKey>) -> bool {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use routeros_api::value::{RouterId, Secret};
 use routeros_api::{Client, Command, Error, Reply, TrapKind};
+use tawi_shared::Gather as _;
 use tokio::time::Instant;
 
 use crate::reconcile::actual::{Actual, Family, Menus, cookie_row, host_row, session_row};
@@ -88,7 +89,7 @@ pub(crate) async fn apply(
     let doubts: BTreeMap<&str, Doubt<'_>> = changes
         .iter()
         .filter_map(|change| Some((change.line.as_str(), Doubt::of(change, &plan.profiles)?)))
-        .collect();
+        .into_map();
     let (doomed, undone) = write_rows(client, &changes, &doubts, read_back, &mut applied).await?;
     end_sessions(client, &changes, doomed, undone, &mut applied).await?;
     remove_rows(client, &changes, &mut applied).await?;
@@ -207,7 +208,7 @@ async fn find_templates(
     template: &str,
 ) -> Result<BTreeMap<Family, RouterId>, Error> {
     let families: BTreeSet<Family> =
-        changes.iter().filter(|change| change.id.is_none()).map(|change| change.family).collect();
+        changes.iter().filter(|change| change.id.is_none()).map(|change| change.family).into_set();
     let menus = families.into_iter().filter_map(|family| Some((family, family.logins()?)));
     let print = |(_, menus): &(Family, &'static Menus)| {
         let query = routeros_api::Query::equals("name", template);

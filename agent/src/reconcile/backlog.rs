@@ -7,6 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use tawi_shared::Gather as _;
 /// Lines that one pass changes. A small router takes some 50 ms for a write: the next payment waits at most a few
 /// seconds behind a full portion, and 500 lines are eleven portions.
 pub(crate) const LINES_PER_PASS: usize = 48;
@@ -47,7 +48,7 @@ impl Backlog {
         let mut lines: Vec<(&String, u64)> =
             self.0.iter().map(|(line, revision)| (line, *revision)).collect();
         lines.sort_by_key(|(_, revision)| Reverse(*revision));
-        lines.into_iter().take(most).map(|(line, _)| line.clone()).collect()
+        lines.into_iter().take(most).map(|(line, _)| line.clone()).into_set()
     }
 
     /// Whether everything that waits was wanted before this generation: then what is new in it can be told already.

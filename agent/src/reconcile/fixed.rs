@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use routeros_api::value::{RouterId, UpDown, ValueError, parse_duration, parse_number, parse_rate};
 use routeros_api::{Query, Row};
+use tawi_shared::Gather as _;
 
 use crate::reconcile::actual::{Table, disabled, mark, text};
 
@@ -117,8 +118,8 @@ pub struct FixedRows {
 impl FixedRows {
     /// Lines whose queue is there and whose address is in neither list.
     pub(super) fn usable_lines(&self) -> usize {
-        let held: BTreeSet<&str> = self.entries.iter().filter_map(|row| row.mark.as_deref()).collect();
-        let lines: BTreeSet<&str> = self.queues.iter().filter_map(|row| row.mark.as_deref()).collect();
+        let held: BTreeSet<&str> = self.entries.iter().filter_map(|row| row.mark.as_deref()).into_set();
+        let lines: BTreeSet<&str> = self.queues.iter().filter_map(|row| row.mark.as_deref()).into_set();
         lines.difference(&held).count()
     }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use routeros_api::value::parse_bool;
 use routeros_api::{Client, Command, Error, Row};
+use tawi_shared::Gather as _;
 use tawi_shared::counted;
 use tawi_shared::wire::{ForeignRowV1, Service};
 
@@ -38,7 +39,7 @@ pub(super) async fn list(client: &Client) -> Result<Done, Error> {
         })
         .await?
         .into_iter()
-        .collect();
+        .into_map();
         let is_hotspot = users == "/ip/hotspot/user";
         let of_session: &[&str] = if is_hotspot { &[session_user] } else { &[session_user, "service"] };
         let online: BTreeMap<String, String> = read(client, sessions, of_session, |row| {
@@ -46,7 +47,7 @@ pub(super) async fn list(client: &Client) -> Result<Done, Error> {
         })
         .await?
         .into_iter()
-        .collect();
+        .into_map();
         let properties: &[&str] = if is_hotspot {
             &["name", "comment", "profile", "disabled", "dynamic", "address", "mac-address"]
         } else {

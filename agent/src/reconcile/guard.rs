@@ -17,6 +17,7 @@ use crate::clock::Reading;
 use crate::enforce::{Effective, Reason};
 use crate::reconcile::ledger::Entry;
 use crate::reconcile::plan::{CutReason, LineChange};
+use tawi_shared::Gather as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::LineV1;
 
@@ -209,7 +210,7 @@ impl CutHistory {
     /// What of it flash must know.
     #[must_use]
     pub fn kept(&self) -> KeptCuts {
-        self.cuts.iter().map(|(line, cut)| (line.clone(), cut.at)).collect()
+        self.cuts.iter().map(|(line, cut)| (line.clone(), cut.at)).into_map()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::reconcile::Reconciler;
 use crate::reconcile::guard;
 use crate::reconcile::pass::{Basis, Touched};
 use crate::reconcile::plan::{CutReason, LineChange, Plan};
+use tawi_shared::Gather as _;
 use tawi_shared::wire::{EventKind, FailureKind};
 use tawi_shared::{LET_GO_BY_OFFICE, counted};
 
@@ -36,7 +37,7 @@ impl LetGo {
 impl Reconciler {
     /// Somebody at the device lets go what is held. Head office hears who, for its audit log.
     pub(super) async fn let_go_here(&mut self) {
-        self.released = self.ledger.held_lines().into_iter().collect();
+        self.released = self.ledger.held_lines().into_iter().into_set();
         if self.released.is_empty() {
             return;
         }
@@ -75,7 +76,7 @@ impl Reconciler {
             touched.values_mut().filter(|note| is_used_up(note)).for_each(|note| note.is_counted = true);
         }
         let counted: BTreeSet<&str> =
-            touched.iter().filter(|(_, note)| note.is_counted).map(|(line, _)| line.as_str()).collect();
+            touched.iter().filter(|(_, note)| note.is_counted).map(|(line, _)| line.as_str()).into_set();
         let (recent, counted) = (recent(&counted), counted.len());
         let usable = open(recent);
         if counted == 0 || self.is_rebuilding {

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tawi_shared::Gather as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{EventKind, LineV1};
 use tokio::time::Instant;
@@ -201,5 +202,5 @@ pub(super) fn limits_in(changes: &[LineChange]) -> BTreeMap<String, u64> {
             values.iter().filter(|(name, _)| is_limit(name)).filter_map(|(_, value)| value.parse().ok());
         limits.max().filter(|limit| *limit > 0 && change.table != Table::Queues)
     };
-    changes.iter().filter_map(|change| Some((change.line.clone(), largest(change)?))).collect()
+    changes.iter().filter_map(|change| Some((change.line.clone(), largest(change)?))).into_map()
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 use routeros_api::{Client, Command, Error};
 use serde::{Deserialize, Serialize};
+use tawi_shared::Gather as _;
 use tawi_shared::counted;
 use tawi_shared::wire::{EventKind, LineV1, Service};
 use tokio::time::timeout;
@@ -176,7 +177,8 @@ impl Reconciler {
             matches!(change.row, RowChange::Set(..)) && change.table.family() != Family::Fixed
         };
         let swaps = planned.lines.iter().filter(|change| !change.kick.is_empty()).filter(is_swap);
-        let swaps: BTreeMap<&str, &LineChange> = swaps.map(|change| (change.line.as_str(), change)).collect();
+        let swaps: BTreeMap<&str, &LineChange> =
+            swaps.map(|change| (change.line.as_str(), change)).into_map();
         // A single line is changed and its session ended within a few answers, and each payment would cost a record. One
         // that is slowed down or walled in would not come back to ask for what it lost, and the row of one that has
         // another name does not lead to its sessions.
@@ -206,7 +208,7 @@ impl Reconciler {
             change.table == Table::Bindings && change.row != RowChange::Leave && !change.kick.is_empty()
         };
         let lines: BTreeSet<&str> =
-            planned.lines.iter().filter(is_written).map(|change| change.line.as_str()).collect();
+            planned.lines.iter().filter(is_written).map(|change| change.line.as_str()).into_set();
         lines.into_iter().map(move |line| SpeedChange {
             service: Service::HotspotDevice.code(),
             profile: String::new(),

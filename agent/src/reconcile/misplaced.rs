@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use routeros_api::{Client, Error, Row};
+use tawi_shared::Gather as _;
 use tawi_shared::wire::{LineV1, Service};
 
 use crate::reconcile::Reconciler;
@@ -86,7 +87,7 @@ fn misplaced(lines: &[&LineV1], hosts: &[Host]) -> BTreeMap<String, String> {
         let elsewhere = seen.first().filter(|_| !seen.iter().any(|host| is_right(&host)))?;
         Some((line.line.clone(), words_of(line, &mac, &elsewhere.address)))
     });
-    told.collect()
+    told.into_map()
 }
 
 fn words_of(line: &LineV1, mac: &str, found: &str) -> String {

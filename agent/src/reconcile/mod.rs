@@ -45,6 +45,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use routeros_api::{Client, Error, LoginError};
+use tawi_shared::Gather as _;
 use tawi_shared::IdSource;
 use tawi_shared::wire::{EventKind, FailureKind, ProfileV1};
 use tokio::sync::watch;
@@ -337,7 +338,7 @@ impl Reconciler {
             return;
         }
         let mut failures = self.ledger.failures();
-        let failing: BTreeSet<String> = failures.iter().map(|failure| failure.line.clone()).collect();
+        let failing: BTreeSet<String> = failures.iter().map(|failure| failure.line.clone()).into_set();
         for line in self.due_lines(state).difference(&failing) {
             let detail = self.why_unreachable();
             failures.push(LineFailure { line: line.clone(), kind: FailureKind::RouterUnreachable, detail });

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use routeros_api::value::RouterId;
 use routeros_api::{Client, Command, Error, Reply};
+use tawi_shared::Gather as _;
 use tawi_shared::wire::{EventKind, LineV1, Service};
 use tawi_shared::{UnixMillis, counted};
 use tokio::sync::{Notify, oneshot};
@@ -229,7 +230,7 @@ impl Reconciler {
 
     /// Releases what is held, if it is what the person saw.
     fn let_go(&mut self, digest: &str, next_full_check: &mut Instant) -> Done {
-        let held: BTreeSet<String> = self.ledger.held_lines().into_iter().collect();
+        let held: BTreeSet<String> = self.ledger.held_lines().into_iter().into_set();
         if held.is_empty() {
             return Done::failed("nothing is held here");
         }
@@ -260,7 +261,7 @@ impl Reconciler {
             return Ok(Done::failed("nobody logs in on that line"));
         };
         let actual = self
-            .read(client, self.basis(state), &Reach::Lines(BTreeSet::from([line.to_owned()])), &[])
+            .read(client, self.basis(state), &Reach::Lines(std::iter::once(line.to_owned()).into_set()), &[])
             .await?;
         let rows =
             actual.logins.get(&Family::of(service)).map(|rows| rows.users.as_slice()).unwrap_or_default();
@@ -316,7 +317,7 @@ impl Reconciler {
         if family.logins().is_none() {
             return Ok(Done::failed("nobody logs in on that line: there is no row to take over"));
         }
-        let lines = BTreeSet::from([line.to_owned()]);
+        let lines = std::iter::once(line.to_owned()).into_set();
         let basis = self.basis(state);
         let mut actual = self.read(client, basis, &Reach::Lines(lines), &[]).await?;
         let rows = actual.logins.entry(family).or_default();
@@ -367,7 +368,7 @@ impl Reconciler {
         actual: &Actual,
         (line, username, family, id): (&str, &str, Family, RouterId),
     ) -> Result<(Done, bool), Error> {
-        let lines = BTreeSet::from([line.to_owned()]);
+        let lines = std::iter::once(line.to_owned()).into_set();
         let mut planned = plan(&self.scope(basis, &lines, false, &[]), actual);
         if let Some(failure) = planned.failures.first() {
             return Ok((Done::failed(failure.detail.clone()), false));

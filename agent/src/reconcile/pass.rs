@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use routeros_api::{Client, Error};
+use tawi_shared::Gather as _;
 use tawi_shared::wire::{FailureKind, LineV1, ProfileV1, Service};
 
 use crate::clock::Reading;
@@ -144,9 +145,9 @@ impl Reconciler {
         {
             self.note_owed_kicks(&planned.lines);
             let strays = strays(&planned);
-            let waiting: BTreeSet<String> = planned.waits.iter().map(|wait| wait.line.clone()).collect();
+            let waiting: BTreeSet<String> = planned.waits.iter().map(|wait| wait.line.clone()).into_set();
             let lines = planned.lines.iter().map(|change| change.line.clone());
-            let lines: BTreeSet<String> = lines.chain(waiting.iter().cloned()).collect();
+            let lines: BTreeSet<String> = lines.chain(waiting.iter().cloned()).into_set();
             changed.extend(lines.iter().cloned());
             let needed = self.needed(basis, &lines, &strays);
             let written = limits_in(&planned.lines);
@@ -224,7 +225,7 @@ impl Reconciler {
             rows.entry(change.line.clone()).or_default().extend(felt);
         }
         rows.extend(left.failures.iter().map(|failure| (failure.line.clone(), BTreeSet::new())));
-        let profiles = left.profiles.into_iter().map(|change| (change.family, change.name)).collect();
+        let profiles = left.profiles.into_iter().map(|change| (change.family, change.name)).into_set();
         Unkept { rows, profiles }
     }
 
@@ -372,7 +373,7 @@ impl Reconciler {
             Reach::Lines(lines) => lines.clone(),
             Reach::Everything => {
                 let wanted = self.lines(basis.state).map(|line| line.item.line.clone());
-                wanted.chain(self.ledger.entries.keys().cloned()).collect()
+                wanted.chain(self.ledger.entries.keys().cloned()).into_set()
             }
         };
         self.note_password_evidence(basis.state, actual);
@@ -471,7 +472,7 @@ impl Reconciler {
             .iter()
             .filter(|change| change.is_felt)
             .map(|change| (change.family, change.name.as_str()))
-            .collect();
+            .into_set();
         if changed.is_empty() {
             return;
         }
@@ -501,12 +502,12 @@ impl Reconciler {
     async fn settle_untouched(&mut self, basis: Basis<'_>, planned: &Plan, looked_at: &BTreeSet<String>) {
         let changing = planned.lines.iter().map(|change| change.line.as_str());
         let changing: BTreeSet<&str> =
-            changing.chain(planned.waits.iter().map(|wait| wait.line.as_str())).collect();
+            changing.chain(planned.waits.iter().map(|wait| wait.line.as_str())).into_set();
         for failure in &planned.failures {
             self.note_failure(failure.clone());
         }
         self.ledger.blocked.extend(planned.blocked.iter().cloned());
-        let failed: BTreeSet<&str> = planned.failures.iter().map(|failure| failure.line.as_str()).collect();
+        let failed: BTreeSet<&str> = planned.failures.iter().map(|failure| failure.line.as_str()).into_set();
         for id in looked_at {
             let is_settled = !changing.contains(id.as_str()) && !failed.contains(id.as_str());
             if is_settled && !self.ledger.is_left(id) && !self.backlog.contains(id) {
@@ -590,7 +591,7 @@ impl Reconciler {
             self.profile_kicks.forget(change.family, &change.name, basis.mono);
         }
         let missing: BTreeSet<(Family, &str)> =
-            left.profiles.iter().map(|profile| (profile.family, profile.name.as_str())).collect();
+            left.profiles.iter().map(|profile| (profile.family, profile.name.as_str())).into_set();
         let mut again = BTreeSet::new();
         for id in &lines {
             let changes: Vec<&LineChange> = left.lines.iter().filter(|change| change.line == *id).collect();
@@ -665,7 +666,7 @@ impl Reconciler {
         }
         let all_lines = is_everything.then(|| {
             let each = self.lines(basis.state);
-            each.map(|line| (line.item.line.as_str(), Family::of_code(line.item.service))).collect()
+            each.map(|line| (line.item.line.as_str(), Family::of_code(line.item.service))).into_map()
         });
         let template = &self.settings.profile_template;
         Scope { wanted, gone, profiles: &basis.state.profiles, template, all_lines }

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use routeros_api::value::{RouterId, Secret};
+use tawi_shared::Gather as _;
 use tawi_shared::wire::{FailureKind, LineV1, ProfileV1, Service};
 
 use crate::desired::{ProfileKey, Revised};
@@ -222,7 +223,7 @@ pub fn plan(scope: &Scope<'_>, actual: &Actual) -> Plan {
         .logins
         .iter()
         .filter_map(|(family, rows)| Some((*family, LoginIndex::of(family.logins()?, rows))))
-        .collect();
+        .into_map();
     let fixed = actual.fixed.as_ref().map(FixedIndex::of);
     let of_family = by_family(scope, &logins, fixed.as_ref(), &mut plan);
     let mut first = First::default();
@@ -332,10 +333,11 @@ pub(super) struct Lookup<'a, T>(Vec<(&'a str, &'a T)>);
 
 impl<'a, T> Lookup<'a, T> {
     pub(super) fn of(rows: &'a [T], key: impl Fn(&'a T) -> Option<&'a str>) -> Self {
-        let mut keyed: Vec<_> = rows.iter().filter_map(|row| Some((key(row)?, row))).collect();
-        // Stable: rows of one key stay in the router's order.
-        keyed.sort_by_key(|(key, _)| *key);
-        Self(keyed)
+        // Rows of one key stay in the router's order. Numbers are sorted, because they are the same for all kinds of rows.
+        let mut numbered: Vec<(&str, usize)> =
+            rows.iter().enumerate().filter_map(|(number, row)| Some((key(row)?, number))).collect();
+        numbered.sort_unstable();
+        Self(numbered.into_iter().filter_map(|(key, number)| Some((key, rows.get(number)?))).collect())
     }
 
     pub(super) fn get(&self, key: &str) -> impl Iterator<Item = &'a T> + use<'_, 'a, T> {

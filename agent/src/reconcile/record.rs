@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use routeros_api::value::RouterId;
+use tawi_shared::Gather as _;
 use tawi_shared::wire::{EventKind, FailureKind, Service};
 use tawi_shared::{UnixMillis, counted, held_words};
 
@@ -247,7 +248,7 @@ impl Reconciler {
     /// many lines work is counted for the event, and is the same wherever the hold is told of until the next one, unless
     /// more are held by then than worked: those that were let in meanwhile are counted too.
     pub(super) async fn report_guard(&mut self, basis: Basis<'_>, is_full_check: bool) {
-        let lines: BTreeSet<String> = self.ledger.held_lines().into_iter().collect();
+        let lines: BTreeSet<String> = self.ledger.held_lines().into_iter().into_set();
         let count = lines.len();
         // What was let go is over when nothing of it waits for its turn.
         let let_go = if self.released.is_empty() || count == 0 { self.let_go.take() } else { None };
@@ -297,7 +298,7 @@ impl Reconciler {
     fn because_now(&self, basis: Basis<'_>, because: Because, count: usize) -> Because {
         let Because::TooMany { limits, .. } = because else { return because };
         let held = self.ledger.held_lines();
-        let held: BTreeSet<&str> = held.iter().map(String::as_str).collect();
+        let held: BTreeSet<&str> = held.iter().map(String::as_str).into_set();
         let recent = self.history.recent(basis.moment(), limits.window, &held);
         let working = self.ledger.open_lines().max(self.usable_lines.saturating_sub(recent));
         if guard::allows(count, recent, working, limits) {

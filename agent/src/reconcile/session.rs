@@ -11,6 +11,7 @@ use std::time::Duration;
 use routeros_api::menu::{Clock, Resource};
 use routeros_api::value::parse_number;
 use routeros_api::{Change, Client, Command, Error, Listen, Row};
+use tawi_shared::Gather as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{EventKind, FailureKind};
 use tokio::time::{Instant, sleep_until};
@@ -250,7 +251,7 @@ impl Reconciler {
     /// What is wrong, and what merely waits.
     fn all_failures(&self) -> Vec<LineFailure> {
         let mut failures = self.ledger.failures();
-        let failing: BTreeSet<&str> = failures.iter().map(|failure| failure.line.as_str()).collect();
+        let failing: BTreeSet<&str> = failures.iter().map(|failure| failure.line.as_str()).into_set();
         let waiting = self.backlog.lines().filter(|line| !failing.contains(line.as_str()));
         let waiting: Vec<LineFailure> = waiting
             .map(|line| LineFailure {

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use routeros_api::{Client, Error};
+use tawi_shared::Gather as _;
 use tawi_shared::wire::{FailureKind, LineV1};
 
 use crate::flow::LineFailure;
@@ -104,7 +105,7 @@ impl Reconciler {
         let is_left = |line: &String| self.ledger.is_left(line);
         planned.waits.retain(|wait| !self.backlog.contains(&wait.line) && !is_left(&wait.line));
         loop {
-            let changing: BTreeSet<&str> = planned.lines.iter().map(|change| change.line.as_str()).collect();
+            let changing: BTreeSet<&str> = planned.lines.iter().map(|change| change.line.as_str()).into_set();
             let in_vain = planned.waits.iter().find(|wait| !changing.contains(wait.holder.as_str()));
             let Some(wait) = in_vain.cloned() else { return };
             planned.waits.retain(|other| other.line != wait.line);

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tawi_shared::Gather as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{AppliedV1, FailureKind, LineFailureV1, RouterStatusV1};
 
@@ -64,7 +65,7 @@ impl Progress {
     /// Nothing is known of these routers yet.
     #[must_use]
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
-        Self { routers: names.into_iter().map(|name| (name, RouterProgress::default())).collect() }
+        Self { routers: names.into_iter().map(|name| (name, RouterProgress::default())).into_map() }
     }
 
     /// A router settled a generation; whether that is news.

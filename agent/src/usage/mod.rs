@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use routeros_api::{Client, Error};
+use tawi_shared::Gather as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{EventKind, LineV1, Service};
 use tokio::sync::watch;
@@ -485,5 +486,5 @@ fn lines_of<'a>(state: &'a DesiredState, router: &'a str) -> impl Iterator<Item 
 }
 
 fn services_of(state: &DesiredState, router: &str) -> BTreeSet<Service> {
-    lines_of(state, router).filter_map(|line| Service::from_code(line.service)).collect()
+    lines_of(state, router).filter_map(|line| Service::from_code(line.service)).into_set()
 }

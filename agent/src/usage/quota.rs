@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use tawi_shared::Gather as _;
 use tawi_shared::wire::{QuotaV1, UsageBeforeV1};
 
 use super::counted::{Counted, bytes_of};
@@ -337,7 +338,7 @@ impl QuotaBook {
             line.last.close();
             (id.clone(), line.record())
         });
-        closed.collect()
+        closed.into_map()
     }
 
     /// Goes on with a store that opened after this agent had begun to count without it: `found` is its book, which was
@@ -362,7 +363,7 @@ impl QuotaBook {
     #[must_use]
     pub fn records(&self) -> BTreeMap<String, PeriodRecord> {
         let of_period = self.lines.iter().filter(|(_, line)| line.running.counted.period_ms != 0);
-        of_period.map(|(id, line)| (id.clone(), line.record())).collect()
+        of_period.map(|(id, line)| (id.clone(), line.record())).into_map()
     }
 
     /// Forgets lines that are no more; gives those that were known.
@@ -383,7 +384,7 @@ impl QuotaBook {
                 let record = self.lines.get(&id)?.record();
                 Some((id, record))
             })
-            .collect()
+            .into_map()
     }
 }
 

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::server::{Acceptor, ClientHello};
+use tawi_shared::UnixMillis;
 use tawi_shared::enrolment::{ALPN_HTTP, ALPN_MQTT};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -56,8 +57,10 @@ const FIRST_SOURCE: u8 = 2;
 const SOURCES: u8 = 8;
 /// Pause after the system refused to accept, usually because file handles ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// How often revoked sites are looked for; another process may have revoked one.
-const REVOCATION_PERIOD: Duration = Duration::from_secs(5);
+/// How often sites that were just revoked are looked for: another process may have revoked one.
+const REVOCATION_PERIOD: Duration = Duration::from_secs(1);
+/// What counts as just. All are looked for with those who are noted as seen.
+const JUST: Duration = Duration::from_secs(600);
 /// How often those who said something are noted as seen. Presence is judged in minutes.
 pub(crate) const SEEN_PERIOD: Duration = Duration::from_secs(60);
 
@@ -379,7 +382,7 @@ impl Shared {
             .map_err(SentAway::Broker)?;
         let _ = broker.set_nodelay(true);
         broker.write_all(&admitted.opening).await.map_err(SentAway::Broker)?;
-        // Who revoked it between the look at the database and the seat is seen here and not five seconds later.
+        // Who revoked it between the look at the database and the seat is seen here and not a second later.
         if self.check_standing(&admitted.site, &admitted.certificate_sha256).await? {
             // It proved that the answer with this certificate arrived.
             enrolment::note_first(&self.controller, &admitted.site, &admitted.certificate_sha256)
@@ -449,10 +452,15 @@ async fn watch_over(shared: Arc<Shared>) {
     let mut hints = shared.controller.live.listen();
     loop {
         let result = tokio::select! {
-            _ = revocation.tick() => shared.end_revoked().await,
-            _ = seen.tick() => shared.note_seen().await,
+            _ = revocation.tick() => shared.end_revoked(shared.controller.clock.now().minus(JUST)).await,
+            _ = seen.tick() => match shared.end_revoked(UnixMillis(0)).await {
+                Ok(()) => shared.note_seen().await,
+                Err(error) => Err(error),
+            },
             hint = hints.recv() => match hint {
-                Ok(Hint::Revoked(_)) | Err(broadcast::error::RecvError::Lagged(_)) => shared.end_revoked().await,
+                Ok(Hint::Revoked(_)) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                    shared.end_revoked(UnixMillis(0)).await
+                }
                 Ok(_) => continue,
                 Err(broadcast::error::RecvError::Closed) => return,
             },
@@ -464,12 +472,13 @@ async fn watch_over(shared: Arc<Shared>) {
 }
 
 impl Shared {
-    async fn end_revoked(&self) -> Result<(), WatchError> {
+    /// Ends the connections of those who were revoked since then.
+    async fn end_revoked(&self, since: UnixMillis) -> Result<(), WatchError> {
         if self.seats.sites().is_empty() {
             return Ok(());
         }
         let mut connection = self.controller.database.read().await?;
-        let revoked = sites::revoked_certificates(&mut connection).await?;
+        let revoked = sites::revoked_certificates(&mut connection, since).await?;
         self.seats.end_revoked(|sha256| revoked.contains(sha256));
         Ok(())
     }

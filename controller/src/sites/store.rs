@@ -133,11 +133,15 @@ pub(crate) async fn count_certified(connection: &mut Connection, now: UnixMillis
 }
 
 /// The digests of all certificates that must not be used. They are few, and never more than were ever issued.
-pub(crate) async fn revoked_certificates(connection: &mut Connection) -> Result<HashSet<String>, SiteError> {
+pub(crate) async fn revoked_certificates(
+    connection: &mut Connection,
+    since: UnixMillis,
+) -> Result<HashSet<String>, SiteError> {
     let rows = sqlx::query(
         "SELECT c.sha256 FROM site_certificates c JOIN sites s ON s.id = c.site_id \
-         WHERE c.revoked_at IS NOT NULL OR s.revoked_at IS NOT NULL",
+         WHERE c.revoked_at >= $1 OR s.revoked_at >= $1",
     )
+    .bind(since.0)
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| Ok(row.try_get("sha256")?)).collect()

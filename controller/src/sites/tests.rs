@@ -40,7 +40,7 @@ impl Office {
 
     async fn revoked(&self) -> usize {
         let mut read = self.controller.database.read().await.unwrap();
-        revoked_certificates(&mut read).await.unwrap().len()
+        revoked_certificates(&mut read, UnixMillis(0)).await.unwrap().len()
     }
 }
 

@@ -12,6 +12,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use routeros_api::value::{RateLimit, RouterId, UpDown};
+use tawi_shared::Gather as _;
 use tawi_shared::wire::{FailureKind, LineV1, ProfileV1, Service};
 
 use super::names::{Claim, Claims, Outlook, name_between};
@@ -94,7 +95,7 @@ impl<'a> FixedIndex<'a> {
         let is_others =
             |mac: &str| self.bindings_by_mac.get(mac).any(|row| row.mark.as_deref() != Some(line));
         let owed = owes_kick.iter().filter(|mac| is_mac(mac) && !is_planned(mac) && !is_others(mac));
-        let owed: BTreeSet<String> = owed.cloned().collect();
+        let owed: BTreeSet<String> = owed.cloned().into_set();
         (!owed.is_empty()).then(|| owed.into_iter().collect())
     }
 
@@ -105,7 +106,7 @@ impl<'a> FixedIndex<'a> {
         let marks = rows.queues.iter().map(|row| &row.mark);
         let marks = marks.chain(rows.entries.iter().map(|row| &row.mark));
         let marks: BTreeSet<&str> =
-            marks.chain(rows.bindings.iter().map(|row| &row.mark)).filter_map(Option::as_deref).collect();
+            marks.chain(rows.bindings.iter().map(|row| &row.mark)).filter_map(Option::as_deref).into_set();
         for mark in marks {
             let is_wanted_here =
                 all_lines.get(mark).is_some_and(|wanted| wanted.is_none_or(|of| of == Family::Fixed));
@@ -258,7 +259,7 @@ impl<'a> Taken<'a> {
 /// What lines want of rows of ours that are not theirs.
 fn claims_of<'a>(places: &'a [Place<'a>], index: &FixedIndex<'a>, scope: &Scope<'_>) -> Vec<Claim<'a>> {
     let by_line: BTreeMap<&str, &Place<'a>> =
-        places.iter().map(|place| (place.line().line.as_str(), place)).collect();
+        places.iter().map(|place| (place.line().line.as_str(), place)).into_map();
     let outlook = |holder: &str, table: Table, id: &RouterId, of: &Place<'_>| match by_line.get(holder) {
         _ if scope.takes_away(holder, Family::Fixed) => Outlook::GoesAtOnce,
         Some(holder) if holder.leaves(table, id, of, index) => Outlook::GoesAtOnce,
@@ -526,7 +527,7 @@ impl<'a> Place<'a> {
             index.bindings_by_mark.get(&line.line).filter(|row| own.is_none_or(|own| own.id != row.id));
         // Whoever is at the portal already stays as the hotspot first saw him, until it sees him anew.
         let seen_anew = |change: LineChange, macs: [Option<&String>; 2]| {
-            let macs: BTreeSet<String> = macs.into_iter().flatten().cloned().collect();
+            let macs: BTreeSet<String> = macs.into_iter().flatten().cloned().into_set();
             LineChange { kick: macs.into_iter().collect(), ..change }
         };
         changes.extend(extra.map(|row| {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use routeros_api::value::Secret;
+use tawi_shared::Gather as _;
 use tawi_shared::wire::{FailureKind, LineV1, Service};
 
 use super::names::{Claim, Claims, Outlook, name_between};
@@ -109,7 +110,7 @@ impl<'a> LoginIndex<'a> {
     pub(super) fn plan_orphans(&self, family: Family, scope: &Scope<'_>, changes: &mut Vec<LineChange>) {
         let Some(all_lines) = &scope.all_lines else { return };
         let gone: BTreeSet<&str> =
-            scope.gone.iter().filter(|gone| gone.family == family).map(|gone| gone.line).collect();
+            scope.gone.iter().filter(|gone| gone.family == family).map(|gone| gone.line).into_set();
         for row in &self.rows.users {
             let Some(mark) = row.mark.as_deref() else { continue };
             let is_wanted_here =
@@ -235,7 +236,7 @@ fn claims_of<'a>(
     index: &LoginIndex<'a>,
     scope: &'a Scope<'_>,
 ) -> Vec<Claim<'a>> {
-    let by_line: BTreeMap<&str, &Judged<'a>> = judged.iter().map(|judged| (judged.id(), judged)).collect();
+    let by_line: BTreeMap<&str, &Judged<'a>> = judged.iter().map(|judged| (judged.id(), judged)).into_map();
     let outlook = |holder: &str, row: &UserRow| match by_line.get(holder) {
         _ if scope.takes_away(holder, family) => Outlook::GoesAfterSessions,
         Some(holder) if holder.own.is_none_or(|own| own.id != row.id) => Outlook::GoesAfterSessions,

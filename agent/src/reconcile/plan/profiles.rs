@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use routeros_api::value::{Burst, RateLimit, RouterId, UpDown};
+use tawi_shared::Gather as _;
 use tawi_shared::wire::{ProfileV1, Service};
 
 use super::{ProfileChange, Scope, UnusedProfile};
@@ -48,7 +49,7 @@ impl<'a> Verdicts<'a> {
         let all = scope.profiles.keys().filter(|_| scope.all_lines.is_some());
         let all =
             all.filter_map(|(code, name)| Service::from_code(*code).map(|service| (service, name.as_str())));
-        let needed: BTreeSet<(Service, &'a str)> = named.chain(all).collect();
+        let needed: BTreeSet<(Service, &'a str)> = named.chain(all).into_set();
         let twofold = twofold(scope.profiles.iter().map(|(key, profile)| (key, &profile.item)));
         let mut written = BTreeSet::new();
         let mut verdicts = BTreeMap::new();
@@ -159,7 +160,7 @@ pub fn without_addresses<'a>(
             && !named(template).filter(|_| follows).is_some_and(gives)
     };
     let of_ppp = profiles.filter(|wanted| Family::of_code(wanted.service) == Some(Family::Ppp));
-    of_ppp.filter(is_lacking).map(|wanted| wanted.name.clone()).collect()
+    of_ppp.filter(is_lacking).map(|wanted| wanted.name.clone()).into_set()
 }
 
 #[derive(Default)]
@@ -274,13 +275,13 @@ fn rate_limit_text(profile: &ProfileV1) -> String {
 
 /// Profiles of ours that the state does not know and no row uses.
 pub(super) fn unused(family: Family, rows: &LoginRows, scope: &Scope<'_>, unused: &mut Vec<UnusedProfile>) {
-    let used: BTreeSet<&str> = rows.users.iter().filter_map(|row| row.profile.as_deref()).collect();
+    let used: BTreeSet<&str> = rows.users.iter().filter_map(|row| row.profile.as_deref()).into_set();
     let known: BTreeSet<&str> = scope
         .profiles
         .keys()
         .filter(|(code, _)| Family::of_code(*code).is_none_or(|of| of == family))
         .map(|(_, name)| name.as_str())
-        .collect();
+        .into_set();
     for row in rows.profiles.iter().filter(|row| row.is_ours) {
         let Some(name) = row.name.as_deref() else { continue };
         if !known.contains(name) && !used.contains(name) {

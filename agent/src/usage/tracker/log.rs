@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use tawi_shared::Gather as _;
 use tawi_shared::wire::Service;
 
 use super::{Ended, LAST_WORD_WITHIN, Outcome, SampledAt, Tracker};
@@ -136,6 +137,6 @@ impl Tracker {
             !tracked.has_last_word && at.elapsed.saturating_sub(ended.elapsed) < LAST_WORD_WITHIN
         };
         let unworded = self.ended.iter().filter(may_come);
-        unworded.map(|((service, _), tracked, _)| (*service, tracked.user.clone())).collect()
+        unworded.map(|((service, _), tracked, _)| (*service, tracked.user.clone())).into_set()
     }
 }

@@ -18,6 +18,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use routeros_api::value::UpDown;
+use tawi_shared::Gather as _;
 use tawi_shared::wire::Service;
 
 use super::{LAST_WORD_WITHIN, Outcome, SampledAt, SeenSession, Tracked, Tracker, UPTIME_SLACK};
@@ -69,7 +70,7 @@ impl Tracker {
     /// Wants a reading of each of these users of whom nothing is known, and forgets all others that have no session. Beside
     /// each is whose line he is: one who is another's by now is not known.
     pub fn expect_of<'a>(&mut self, users: impl Iterator<Item = (&'a str, &'a str)>) {
-        let users: BTreeMap<&str, &str> = users.collect();
+        let users: BTreeMap<&str, &str> = users.into_map();
         let Totals { expected, lines, wanted } = &mut self.totals;
         let is_his = |user: &str, line: &str| users.get(user) == Some(&line);
         lines.retain(|user, line| is_his(user, line));
@@ -117,7 +118,7 @@ impl Tracker {
     pub(super) fn mark_expected(&mut self, outcome: &mut Outcome) {
         let given = outcome.usage.iter().enumerate().filter(|(_, counted)| !counted.total.is_ended);
         let given: BTreeMap<String, usize> =
-            given.map(|(index, counted)| (counted.total.session.clone(), index)).collect();
+            given.map(|(index, counted)| (counted.total.session.clone(), index)).into_map();
         let mut again: BTreeSet<String> = BTreeSet::new();
         let siblings = self.siblings(&given);
         for (user, of_user) in &siblings {
