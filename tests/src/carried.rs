@@ -59,6 +59,8 @@ pub struct Heart {
     pub time: TrustedClock,
     /// What would be asked of the agent itself, and nobody does; `None`: nobody ever will.
     pub errands: Option<mpsc::Receiver<Asked>>,
+    /// What its routers' clients would note in.
+    pub log: ApiLog,
     /// What its line carried.
     pub counters: Arc<ByteCounters>,
     site: SiteId,
@@ -85,7 +87,7 @@ impl Heart {
         let (link, inbound) = mpsc::channel(INBOUND_WAITING);
         let (questions, question_receiver) = mpsc::channel(4);
         let (stop, stopped) = oneshot::channel();
-        let counters = Arc::new(ByteCounters::default());
+        let (counters, log) = (Arc::new(ByteCounters::default()), ApiLog::default());
         let book = QuotaBook::load(opening.epoch, &opening.book, &opening.open_sessions);
         let orders = Orders::default();
         let (errands, asked) = mpsc::channel(1);
@@ -113,7 +115,7 @@ impl Heart {
             quotas: Quotas::new(book),
             tuning: Tuning::new(tuned, true, opening.settings.clone()),
             bytes: Arc::clone(&counters),
-            log: ApiLog::default(),
+            log: log.clone(),
             routers: vec![ROUTER.to_owned()],
             orders: [(ROUTER.to_owned(), orders.clone())].into(),
             memories: [(ROUTER.to_owned(), Default::default())].into(),
@@ -132,6 +134,7 @@ impl Heart {
             orders,
             errands: Some(asked),
             time,
+            log,
             counters,
             site,
             questions,

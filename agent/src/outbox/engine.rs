@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 
 use tawi_shared::UnixMillis;
 
-use super::StoreError;
 use super::store::Changes;
+use super::{StoreError, WAITING_BYTES};
 use crate::api_log::files::Files;
 use crate::boards::Boards;
 
@@ -106,6 +106,11 @@ pub(super) trait Medium: Send {
 
     /// What it has left, in bytes.
     fn free_bytes(&self) -> io::Result<u64>;
+
+    /// How much may wait on it, in bytes of records.
+    fn waiting_bytes(&self) -> u64 {
+        WAITING_BYTES
+    }
 
     /// Whether a few blocks can really be written now.
     fn can_write(&self) -> io::Result<()>;

@@ -70,6 +70,8 @@ pub(super) struct Flash {
     pub(super) waiting_bytes: u64,
     pub(super) bad_records: u64,
     pub(super) dropped_records: u64,
+    /// Of those, totals of sessions.
+    pub(super) dropped_totals: u64,
     /// Whether syncs wait for the end of a batch, and whether one does.
     is_batched: bool,
     owes_sync: bool,
@@ -99,6 +101,7 @@ impl Flash {
             waiting_bytes: WAITING_BYTES,
             bad_records: 0,
             dropped_records: 0,
+            dropped_totals: 0,
             is_batched: false,
             owes_sync: false,
             #[cfg(test)]
@@ -174,6 +177,7 @@ impl Flash {
             in_memory: 0,
             bad_records: self.bad_records,
             dropped_records: self.dropped_records,
+            dropped_totals: self.dropped_totals,
             disk_bytes: self.store.disk_bytes(),
             health: StoreHealth::Well,
             // The log is the keeper's.

@@ -91,6 +91,7 @@ pub struct Keeper {
     /// Figures of lives of the store that ended since the start, and of memory.
     bad_records: u64,
     dropped_records: u64,
+    dropped_totals: u64,
     /// What the store held when it was last open.
     last: Overview,
 }
@@ -134,6 +135,7 @@ impl Keeper {
             was_open: false,
             bad_records: 0,
             dropped_records: 0,
+            dropped_totals: 0,
             last: Overview::default(),
         };
         let opening = match keeper.open_flash() {
@@ -303,7 +305,9 @@ impl Keeper {
         }
         if !is_usage_kept {
             let usage = usage.into_iter().map(|(counted, _)| counted).collect();
-            self.dropped_records += self.memory.put_usage(usage, is_historical);
+            let refused = self.memory.put_usage(usage, is_historical);
+            self.dropped_records += refused;
+            self.dropped_totals += refused;
             self.memory.periods.extend(periods);
         }
         settled.iter().for_each(|(router, generation)| self.put_settled(router, *generation));
@@ -476,6 +480,7 @@ impl Keeper {
             in_memory: self.memory.len(),
             bad_records: self.bad_records + flash.map_or(0, |flash| flash.bad_records),
             dropped_records: self.dropped_records + flash.map_or(0, |flash| flash.dropped_records),
+            dropped_totals: self.dropped_totals + flash.map_or(0, |flash| flash.dropped_totals),
             health: self.health.clone(),
             left_out: self.left_out,
             ..held
@@ -589,6 +594,7 @@ impl Keeper {
             self.last = flash.overview();
             self.bad_records += flash.bad_records;
             self.dropped_records += flash.dropped_records;
+            self.dropped_totals += flash.dropped_totals;
             let _ = caught("close the store", || {
                 drop(flash);
                 Ok(())
@@ -641,12 +647,18 @@ impl Keeper {
         opened
     }
 
+    fn begin_flash(&self) -> Result<(Flash, Opening), StoreError> {
+        let (mut flash, opening) = Flash::open(self.medium.open()?, &self.ids)?;
+        flash.waiting_bytes = self.medium.waiting_bytes();
+        Ok((flash, opening))
+    }
+
     /// Opens the store; a damaged one is put aside and a new one begun.
     fn open_or_begin(&mut self) -> Result<Opening, StoreError> {
         let directory = self.medium.directory().to_path_buf();
         let prepared =
             self.medium.prepare().map_err(|error| from_io(&directory, "prepare the store", &error));
-        let open = || Flash::open(self.medium.open()?, &self.ids);
+        let open = || self.begin_flash();
         let opened = prepared.and_then(|()| caught("open the store", open));
         let why = match opened {
             Ok((flash, opening)) => {
@@ -688,8 +700,7 @@ impl Keeper {
             .put_aside(self.clock.now())
             .map_err(|error| from_io(&directory, "put the damaged store aside", &error))?;
         error!(store.why = why, store.moved_to = %moved_to.display(), "the store was damaged; beginning a new one");
-        let (flash, mut opening) =
-            caught("begin a new store", || Flash::open(self.medium.open()?, &self.ids))?;
+        let (flash, mut opening) = caught("begin a new store", || self.begin_flash())?;
         self.flash = Some(flash);
         opening.marks = self.tell_new_store(&format!("the store was damaged and begun anew: {why}"));
         opening.lost = Some(Lost { moved_to, why });
@@ -736,6 +747,7 @@ impl Keeper {
         let before = flash.store.disk_bytes();
         self.bad_records += flash.bad_records;
         self.dropped_records += flash.dropped_records;
+        self.dropped_totals += flash.dropped_totals;
         let rewritten = caught("rewrite the store", || flash.store.rewrite());
         let opened = self.open_flash();
         let after = self.flash.as_ref().map_or(0, |flash| flash.store.disk_bytes());

@@ -261,6 +261,7 @@ impl Flash {
             let total = counted.total.clone();
             if total.session.is_empty() || total.session.len() > SESSION_BYTES {
                 self.dropped_records += 1;
+                self.dropped_totals += 1;
                 continue;
             }
             let (mut was_waiting, mut was_backlog) = (false, false);
@@ -400,9 +401,12 @@ impl Flash {
             Lane::Log => encode(&RouterWritesV1 { writes: Vec::new() }, FLAG_HISTORICAL, self.epoch, seq),
         }
         .map_err(|error| engine("replace a damaged record", error.to_string()))?;
+        let before = self.store.bytes(place, &key)?.map_or(0, |old| length(&old));
         let mut changes = Changes::default();
         changes.put_bytes(place, &key, bytes.clone());
         self.store.commit(&changes)?;
+        let sizes = self.lane_mut(lane);
+        sizes.bytes = sizes.bytes.saturating_sub(before).saturating_add(length(&bytes));
         self.sync()?;
         self.bad_records += 1;
         Ok(SealedRecord { seq, bytes })
@@ -416,8 +420,8 @@ impl Flash {
             let (mut first, mut last, mut order) = (None, 0, 0);
             for entry in self.store.scan(place, b"")? {
                 let (key, value) = entry?;
-                // The records of lines are no part of what waits.
-                if !matches!(key.first().copied(), Some(PERIOD | LAST_PERIOD | BEFORE)) {
+                // The records of lines and the mark of the last position are no part of what waits.
+                if !matches!(key.first().copied(), Some(PERIOD | LAST_PERIOD | BEFORE)) && key != LAST_SEQ {
                     sizes.bytes += length(&value);
                 }
                 match key.first().copied() {
@@ -692,6 +696,7 @@ impl Flash {
         self.store.commit(&changes)?;
         self.usage_lane = lane;
         self.dropped_records += count;
+        self.dropped_totals += count;
         Ok(())
     }
 }

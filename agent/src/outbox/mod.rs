@@ -183,6 +183,8 @@ pub struct Overview {
     pub bad_records: u64,
     /// Records that were dropped since the start because a bound was reached.
     pub dropped_records: u64,
+    /// Of those, totals of sessions: what they moved since they were last told is told by nobody any more.
+    pub dropped_totals: u64,
     /// The engine's files, in bytes.
     pub disk_bytes: u64,
     /// How it fares.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tawi_shared::UnixMillis;
+use tawi_shared::topics::parse_down;
 use tawi_shared::wire::{
     DownMessage, EventKind, Lane, PROTOCOL_NEWEST, PROTOCOL_OLDEST, StateDeltaV1, StateSnapshotV1,
 };
@@ -19,6 +20,17 @@ use crate::outbox::Forgot;
 impl Site {
     /// Takes in one message. State is only taken into memory here; its acknowledgement waits in `deliveries`.
     pub(super) async fn hear(&mut self, delivery: Delivery, deliveries: &mut Vec<Delivery>) {
+        // Nothing in a message names its site but the topic. A broker that is wrong about who hears what must not make this
+        // site serve the lines of another.
+        if !parse_down(delivery.topic()).is_some_and(|(site, _)| site == self.tools.site) {
+            self.messages_refused = self.messages_refused.saturating_add(1);
+            warn!(
+                link.topic = delivery.topic(),
+                "the broker delivers what is not for this site; it is not taken"
+            );
+            self.acknowledge(&delivery);
+            return;
+        }
         match DownMessage::decode(delivery.bytes()) {
             Ok((_, DownMessage::Delta(delta))) => {
                 self.take_delta(&delta);

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use tawi_shared::state_hash::StateHash;
-use tawi_shared::wire::{Access, LineV1, OfflineRuleV1, Restraint, RestraintV1, Service, StateDeltaV1};
+use tawi_shared::wire::{
+    Access, LineV1, OfflineRuleV1, Restraint, RestraintV1, Service, StateDeltaV1, encode,
+};
 use tawi_shared::{Clock, UnixMillis};
 use tokio::sync::watch;
 
@@ -36,7 +38,7 @@ fn directory() -> Directory {
     Directory(path)
 }
 
-fn state() -> Arc<DesiredState> {
+fn delta() -> StateDeltaV1 {
     let line = LineV1 {
         line: "a".into(),
         router: "core".into(),
@@ -47,7 +49,7 @@ fn state() -> Arc<DesiredState> {
         access: Access::Open.code(),
         ..LineV1::default()
     };
-    let delta = StateDeltaV1 {
+    StateDeltaV1 {
         from_generation: 0,
         to_generation: 1,
         state_hash: StateHash::of([&line], []).to_bytes(),
@@ -55,8 +57,11 @@ fn state() -> Arc<DesiredState> {
         removed_lines: vec![],
         profiles: vec![],
         removed_profiles: vec![],
-    };
-    let Taken::Moved(state) = DesiredState::default().take_delta(&delta) else {
+    }
+}
+
+fn state() -> Arc<DesiredState> {
+    let Taken::Moved(state) = DesiredState::default().take_delta(&delta()) else {
         panic!("the state does not move")
     };
     Arc::new(state)
@@ -95,6 +100,21 @@ async fn site_at(directory: &Directory, hands: Clock) -> (Site, watch::Receiver<
         },
     };
     (Site::new(tools, &opening), state)
+}
+
+/// Two sites of one head office have the same messages, but for the topic.
+#[tokio::test]
+async fn what_is_for_another_site_is_not_taken() {
+    let directory = directory();
+    let (mut site, _state) = site(&directory).await;
+    let bytes = encode(&delta(), 0, 0, 0).unwrap();
+    let mut heard = async |topic: &str| {
+        site.hear(Delivery::by_hand(topic, bytes.clone()), &mut Vec::new()).await;
+        (site.desired.generation, site.messages_refused)
+    };
+    assert_eq!(heard("v1/nyeri-02/down/state").await, (0, 1));
+    assert_eq!(heard("v1/nyeri-01/up/hello").await, (0, 2));
+    assert_eq!(heard("v1/nyeri-01/down/state").await, (1, 2));
 }
 
 /// The disk hangs between the store's opening and the moment at which what it remembers is handed on.

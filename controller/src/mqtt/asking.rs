@@ -50,7 +50,7 @@ pub(super) async fn run(controller: Controller, pipe: Pipe, mut stop: Stop) {
 }
 
 /// The first time everybody, since nobody may be noted as gone yet.
-async fn ask(controller: &Controller, pipe: &Pipe, is_first: bool) -> Result<(), LinkError> {
+pub(super) async fn ask(controller: &Controller, pipe: &Pipe, is_first: bool) -> Result<(), LinkError> {
     let mut read = controller.database.read().await?;
     let sites = match is_first {
         true => sites::store::ids_of_admitted(&mut read).await?,

@@ -1,8 +1,9 @@
 //! The link by turns, for a simulation whose every step follows from a seed: nothing runs by itself.
 //!
 //! What each part does when its time comes is done here when somebody says so, and is done when the call returns; intake, publisher
-//! and noting are those of `run`. Left out are `watched`, because nobody looks, and `asking`, which another broker needs. A controller that dies is one of these that is dropped: what it had not
-//! committed, and whatever it only remembered, is gone.
+//! and noting are those of `run`. Left out is `watched`,
+//! because nobody looks; `asking`, which another broker needs, asks when it is told to. A controller that dies is one of these
+//! that is dropped: what it had not committed, and whatever it only remembered, is gone.
 
 use rumqttc::{AsyncClient, EventLoop, MqttOptions, Publish, QoS};
 use tokio::sync::mpsc;
@@ -10,7 +11,7 @@ use tokio::sync::mpsc;
 use super::by_hand::{Word, words_of};
 use super::connection::{Arrival, Heard, Pipe};
 use super::published::{self, Published};
-use super::{intake, publisher, watched};
+use super::{asking, intake, publisher, watched};
 use crate::ids::SiteId;
 use crate::state::Controller;
 
@@ -92,6 +93,24 @@ impl ByTurns {
         }
         published::note(&self.controller, &batch).await?;
         Ok(())
+    }
+
+    /// Tells sites what changed and notes nothing of it: what one does that dies in between, and is dropped after this.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn publish_unnoted(&mut self) -> anyhow::Result<()> {
+        publisher::pass(&self.controller, &self.way, &mut self.publisher, &self.hand_over, false).await?;
+        Ok(())
+    }
+
+    /// Asks everybody, or those that have not said anything yet, where they stand: after a start beside a broker that went on
+    /// without head office.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn ask(&mut self, is_first: bool) -> anyhow::Result<()> {
+        Ok(asking::ask(&self.controller, &self.way.0, is_first).await?)
     }
 
     /// What was said since the last time, in order.

@@ -10,15 +10,19 @@
 //! it, and every byte that was moved must be booked once.
 
 mod checks;
+mod faults;
+mod healing;
 mod site;
 mod steps;
+mod store;
 mod template;
 
 use std::collections::BTreeMap;
+use std::mem::take;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use serde::Serialize;
 use tawi_controller::mqtt::by_hand::Word;
 use tawi_controller::mqtt::by_turns::{ByTurns, Spoken};
@@ -48,9 +52,6 @@ const EVERYBODY: &str = "everybody";
 const LOOKED_EVERY: u64 = 20;
 /// By the machine's clock: a world takes a fraction of a second.
 const LONGEST_WORLD: Duration = Duration::from_secs(120);
-/// Turns at the end, of half a minute each: totals of sessions that run are told each twenty minutes
-const TURNS: u32 = 90;
-const TURN: Duration = Duration::from_secs(30);
 
 /// What was played.
 #[derive(Clone, Debug, Default, Serialize, PartialEq, Eq)]
@@ -96,6 +97,12 @@ struct World {
     database: PathBuf,
     office: ByTurns,
     clock: Clock,
+    /// What has passed since the world began, whatever clocks show.
+    passed: Duration,
+    /// How often head office still asks where sites stand that were connected when it began.
+    asks_left: u32,
+    /// Whether words of older connections are about to be heard.
+    is_any_late: bool,
     sites: Vec<SimSite>,
     chance: IdSource,
     mood: Mood,
@@ -163,13 +170,18 @@ impl World {
         let (controller, database) = template.copy(seed, clock.clone()).await?;
         let chance = IdSource::seeded(seed);
         let sites = template.sites.iter().cloned().map(|planned| SimSite::new(planned, chance.number()));
+        let (mut sites, mood) = (sites.collect::<Vec<_>>(), Mood::of(seed));
+        mood.prepare(&mut sites, &chance);
         Ok(Self {
             office: ByTurns::open(controller.clone()).await,
             controller,
             database,
             clock,
-            sites: sites.collect(),
-            mood: Mood::of(seed),
+            passed: Duration::ZERO,
+            asks_left: 0,
+            is_any_late: false,
+            sites,
+            mood,
             chance,
             seen: Seen::default(),
             trail: Vec::new(),
@@ -195,12 +207,14 @@ impl World {
         }
         for step in 0..steps {
             self.step().await?;
+            self.gather()?;
             self.played.steps += 1;
             if step % LOOKED_EVERY == 0 {
                 self.look().await?;
             }
         }
         self.heal().await?;
+        self.gather()?;
         self.look().await?;
         self.judge().await
     }
@@ -231,9 +245,32 @@ impl World {
         }
     }
 
+    /// What happened of itself at sites is noted, and what did not hold there ends the world.
+    fn gather(&mut self) -> anyhow::Result<()> {
+        for at in 0..self.sites.len() {
+            let Some(site) = self.sites.get_mut(at) else { break };
+            let (happened, who) = (take(&mut site.happened), site.id().to_string());
+            let wrong = site.watched.wrong.take();
+            happened.into_iter().for_each(|kind| self.note(kind, &who));
+            if let Some(wrong) = wrong {
+                bail!("{who}: {wrong}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether head office has heard the hello of the connection that a site has.
+    fn note_hello(&mut self, word: &Spoken) {
+        let Some(site) = self.sites.iter_mut().find(|site| *site.id() == word.site) else { return };
+        if let Ok((_, UpMessage::Hello(hello))) = UpMessage::decode(&word.bytes) {
+            site.connection.1 |= site.is_up && hello.connection_epoch == site.connection.0;
+        }
+    }
+
     /// Head office hears this.
     async fn hear(&mut self, spoken: Vec<Spoken>) {
         for word in &spoken {
+            self.note_hello(word);
             self.tell(word.site.as_str(), || {
                 let light = if word.is_light { " lightly" } else { "" };
                 format!("> {:?}{light}", UpMessage::decode(&word.bytes))
@@ -272,12 +309,13 @@ impl World {
     /// Time passes for everybody, whatever their clocks show.
     async fn pass(&mut self, time: Duration) {
         self.clock.advance(time);
+        self.passed += time;
         for site in &self.sites {
             site.clock.advance(time);
         }
         tokio::time::advance(time).await;
         for site in &mut self.sites {
-            site.beat().await;
+            site.wait(time).await;
         }
     }
 
@@ -288,60 +326,6 @@ impl World {
             let reached = self.sites.iter_mut().find(|one| one.id() == &site);
             if let Some(reached) = reached.filter(|one| one.is_up && !one.is_stuck) {
                 reached.down.push_back(word);
-            }
-        }
-    }
-
-    /// Everything that broke is mended, and what is due is done until nothing more is.
-    async fn heal(&mut self) -> anyhow::Result<()> {
-        for site in &mut self.sites {
-            site.end_sessions();
-            site.disk.make_room();
-            site.disk.refuse(false);
-            site.disk.cancel_planned_cut();
-            // Clocks that were set wrong are set right by whoever keeps time at the site.
-            site.clock.set(self.clock.now());
-            if site.is_stuck {
-                site.cut().await;
-            }
-        }
-        for turn in 0..TURNS {
-            for site in &mut self.sites {
-                if site.heart.is_none() {
-                    site.start().await;
-                }
-                site.connect().await;
-                site.sample().await;
-                site.reconcile().await;
-                site.report().await;
-            }
-            for _ in 0..4 {
-                self.carry_everything().await;
-            }
-            self.office.publish(turn % 2 == 0).await?;
-            self.post();
-            self.carry_everything().await;
-            if turn > 2 && self.is_quiet().await? {
-                return Ok(());
-            }
-            self.pass(TURN).await;
-        }
-        self.is_quiet_and_why().await
-    }
-
-    /// What is on its way arrives, in order.
-    async fn carry_everything(&mut self) {
-        let mut spoken = Vec::new();
-        for site in &mut self.sites {
-            let alive = if site.is_up { 1 } else { 0 };
-            let over = site.wills.len().saturating_sub(alive);
-            spoken.extend(site.wills.drain(..over));
-            spoken.extend(site.up.drain(..));
-        }
-        self.hear(spoken).await;
-        for at in 0..self.sites.len() {
-            while let Some(word) = self.sites.get_mut(at).and_then(|site| site.down.pop_front()) {
-                self.say(at, word).await;
             }
         }
     }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem::take;
+use std::time::Duration;
 
+use tawi_agent::api_log::Write;
 use tawi_agent::flow::{Done, Event, Report};
 use tawi_agent::health::Status;
 use tawi_agent::outbox::{Disk, Outbox};
@@ -15,8 +17,15 @@ use tawi_shared::wire::{ByeV1, EventKind, SessionUsageV1, encode};
 use tawi_shared::{Clock, IdSource, SiteId};
 
 use super::BEGIN;
+use super::store::Watched;
 use super::template::Planned;
 use crate::carried::{Heart, Life, ROUTER};
+
+/// How long a line may be silent before the agent's end of MQTT finds out: a try each 240 s, and the next one finds the first
+/// without an answer. The socket that does so at a site is not here.
+const SILENT_AT_MOST: Duration = Duration::from_secs(480);
+/// Of how many lines that broke one leaves words on their way.
+const LATE_ONE_IN: u64 = 3;
 
 /// A session of a line, as its router counts it.
 #[derive(Clone, Debug)]
@@ -50,10 +59,18 @@ pub struct SimSite {
     pub up: VecDeque<Spoken>,
     /// See `up`.
     pub down: VecDeque<Word>,
+    /// What was said on connections before, and may come yet: behind what is said on this one.
+    pub late: VecDeque<Spoken>,
+    /// Whether words may come so late.
+    pub may_be_late: bool,
+    /// The number of the connection, and whether head office has heard its hello.
+    pub connection: (u64, bool),
     /// Last words that the broker says when it finds out.
     pub wills: Vec<Spoken>,
     /// The line carries nothing, and neither end knows.
     pub is_stuck: bool,
+    /// For how long.
+    pub silent: Duration,
     /// Whether the agent has a connection.
     pub is_up: bool,
     /// What its router moved.
@@ -67,13 +84,18 @@ pub struct SimSite {
     /// Whether its disk lost what it had promised to keep.
     pub was_robbed: bool,
     /// Whether what it has stored may have gone back: its disk lost what it promised or tore a record, or an agent began
-    /// without its disk, and said that nothing of it is known.
+    /// without its disk, and said that nothing of it is known. Until head office has heard so.
     pub may_go_back: bool,
-    /// Whether a record may be damaged that was there before: its new value was being written as the power went.
-    pub may_be_torn: bool,
+    /// What its store was seen to do.
+    pub watched: Watched,
+    /// What happened of itself since somebody asked.
+    pub happened: Vec<&'static str>,
     ids: IdSource,
+    /// Cuts of its disk that were seen, and torn records.
     cuts_seen: u64,
+    torn_seen: u64,
     sessions_begun: u64,
+    writes_begun: u64,
 }
 
 impl SimSite {
@@ -87,8 +109,12 @@ impl SimSite {
             heart: None,
             up: VecDeque::new(),
             down: VecDeque::new(),
+            late: VecDeque::new(),
+            may_be_late: false,
+            connection: (0, false),
             wills: Vec::new(),
             is_stuck: false,
+            silent: Duration::ZERO,
             is_up: false,
             sessions: Vec::new(),
             carried_out: BTreeMap::new(),
@@ -96,10 +122,13 @@ impl SimSite {
             settled: 0,
             was_robbed: false,
             may_go_back: false,
-            may_be_torn: false,
+            watched: Watched::default(),
+            happened: Vec::new(),
             ids: IdSource::seeded(seed),
             cuts_seen: 0,
+            torn_seen: 0,
             sessions_begun: 0,
+            writes_begun: 0,
         }
     }
 
@@ -117,16 +146,21 @@ impl SimSite {
             ids: self.ids.clone(),
             hourly_bytes: 0,
         };
-        self.cuts_seen = self.disk.work().cuts;
+        let work = self.disk.work();
+        let was_torn = work.torn != self.torn_seen;
+        (self.cuts_seen, self.torn_seen) = (work.cuts, work.torn);
         let (outbox, opening) = Outbox::inline(&self.disk, self.ids.clone(), self.clock.clone());
+        if was_torn {
+            self.happened.push("a record is torn");
+        }
+        // A record that was damaged is found and passed over.
+        self.may_go_back |= was_torn || self.was_robbed;
+        self.watched.begin(&opening, self.may_go_back, &mut self.happened);
         self.heart = Some(Heart::start(&life, outbox, &opening));
         // Its router says again how it stands, and what was carried out and not reported is forgotten with the agent.
         self.settled = 0;
         self.to_report.clear();
-        // A total that grows is not made safe each time: the router tells of it again. And a record that was damaged is found
-        // and passed over.
-        let was_torn = std::mem::take(&mut self.may_be_torn);
-        self.may_go_back |= was_torn || self.was_robbed;
+        // A total that grows is not made safe each time: the router tells of it again.
         for session in self.sessions.iter_mut().filter(|session| was_torn || !session.is_ended) {
             session.kept = 0;
         }
@@ -142,16 +176,33 @@ impl SimSite {
     /// The power goes: whatever the agent had in its hands is gone, and so is its line.
     pub async fn lose_power(&mut self) {
         if let Some(heart) = self.heart.take() {
+            self.watched.look(&heart, &self.disk, &mut self.happened).await;
             heart.kill().await;
         }
         self.lose_line();
     }
 
-    /// What was on its way is gone; the broker finds out some time.
+    /// What was on its way is gone, or comes late; the broker finds out some time.
     fn lose_line(&mut self) {
+        let is_late = self.may_be_late && !self.is_stuck && self.ids.number().is_multiple_of(LATE_ONE_IN);
+        if is_late {
+            self.late.append(&mut self.up);
+        }
         self.up.clear();
         self.down.clear();
-        (self.is_up, self.is_stuck) = (false, false);
+        (self.is_up, self.is_stuck, self.silent) = (false, false, Duration::ZERO);
+        self.connection.1 = false;
+    }
+
+    /// Time passes for whoever waits for an answer. A line that is silent for so long is given up: by the agent, which has told
+    /// something and has no answer, or else where its end of MQTT is.
+    pub async fn wait(&mut self, time: Duration) {
+        self.silent = if self.is_stuck { self.silent + time } else { Duration::ZERO };
+        self.beat().await;
+        if self.silent >= SILENT_AT_MOST {
+            self.happened.push("a line that was silent is found out by its socket");
+            self.cut().await;
+        }
     }
 
     /// The heart does whatever there is to do. Whether the power went meanwhile, and with it the agent.
@@ -159,13 +210,16 @@ impl SimSite {
         for _ in 0..4 {
             tokio::task::yield_now().await;
         }
+        let Some(heart) = &self.heart else { return true };
         let cuts = self.disk.work().cuts;
         if cuts != self.cuts_seen {
             self.cuts_seen = cuts;
+            self.happened.push("the power goes at an action");
             // What it said since is said by nobody.
             self.lose_power().await;
             return true;
         }
+        self.watched.look(heart, &self.disk, &mut self.happened).await;
         self.collect().await;
         false
     }
@@ -179,6 +233,10 @@ impl SimSite {
             words.map(|(topic, bytes, is_light)| Spoken { site: site.clone(), topic, bytes, is_light });
         self.up.extend(spoken);
         if heart.has_hung_up() {
+            self.happened.push(match self.is_stuck {
+                true => "a line that was silent is given up by the agent",
+                false => "a line is given up by the agent",
+            });
             heart.cut("the agent ended it").await;
             self.lose_line();
         }
@@ -190,16 +248,14 @@ impl SimSite {
         if self.is_up {
             return;
         }
-        let number = heart.connect().await;
-        if self.beat().await {
+        let Some(connection_epoch) = heart.connect().await else { return };
+        (self.is_up, self.connection) = (true, (connection_epoch, false));
+        if self.beat().await || !self.is_up {
             return;
         }
-        if let Some(connection_epoch) = number {
-            self.is_up = true;
-            if let Ok(bytes) = encode(&ByeV1 { connection_epoch }, 0, 0, 0) {
-                let (site, topic) = (self.id().clone(), Up::Bye.topic(self.id()));
-                self.wills.push(Spoken { site, topic, bytes, is_light: false });
-            }
+        if let Ok(bytes) = encode(&ByeV1 { connection_epoch }, 0, 0, 0) {
+            let (site, topic) = (self.id().clone(), Up::Bye.topic(self.id()));
+            self.wills.push(Spoken { site, topic, bytes, is_light: false });
         }
     }
 
@@ -318,30 +374,53 @@ impl SimSite {
         self.status().await.is_some_and(|status| status.store.is_well)
     }
 
-    /// The router is brought to the newest state, and what it was ordered is carried out.
-    pub async fn reconcile(&mut self) {
-        let Some(heart) = &self.heart else { return };
+    /// The router is brought to the newest state, and what it was ordered is carried out. Whether there was any of it.
+    pub async fn reconcile(&mut self) -> bool {
+        let Some(heart) = &self.heart else { return false };
         let generation = heart.state.borrow().generation;
-        if generation > self.settled {
+        let (is_news, mut is_ordered) = (generation > self.settled, false);
+        if is_news {
             self.settled = generation;
+            if self.watched.bound.is_some() {
+                self.writes_begun += 1;
+                heart.log.note(write_of(self.writes_begun, heart.time.now().0));
+            }
             let settled = Report::Settled { router: ROUTER.to_owned(), generation, failures: Vec::new() };
             heart.report(settled).await;
         }
         while let Some(order) = heart.orders.take() {
+            is_ordered = true;
             if let Answer::HeadOffice(id) = order.answer {
                 *self.carried_out.entry(id.clone()).or_default() += 1;
                 self.to_report.push((id, Done::succeeded("done")));
             }
         }
         self.beat().await;
+        is_news || is_ordered
     }
 
-    /// What became of orders is reported.
-    pub async fn report(&mut self) {
-        let Some(heart) = &self.heart else { return };
+    /// What became of orders is reported; whether there were any.
+    pub async fn report(&mut self) -> bool {
+        let Some(heart) = &self.heart else { return false };
+        let is_any = !self.to_report.is_empty();
         for (id, done) in take(&mut self.to_report) {
             heart.report(Report::Ordered { router: ROUTER.to_owned(), id, done }).await;
         }
         self.beat().await;
+        is_any
+    }
+}
+
+/// What is noted of a write to the router: as long as those of a plan are.
+fn write_of(number: u64, at_ms: i64) -> Write {
+    Write {
+        at_ms,
+        router: ROUTER.to_owned(),
+        operation: "/ppp/secret/set".to_owned(),
+        parameters: format!("comment=write {number} {}", "of a plan ".repeat(30)),
+        line: None,
+        name: None,
+        status: "done".to_owned(),
+        detail: String::new(),
     }
 }

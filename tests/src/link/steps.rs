@@ -7,14 +7,15 @@ use tawi_controller::audit::Actor;
 use tawi_controller::commands::{self, NewCommand};
 use tawi_controller::desired::refresh_line;
 use tawi_controller::ids::LineId;
-use tawi_controller::mqtt::by_turns::{ByTurns, Spoken};
-use tawi_shared::topics::Up;
-use tawi_shared::wire::{
-    CommandKind, CommandResultV1, CommandStatus, SessionUsageV1, StoredV1, UsageBatchV1, encode,
-};
+use tawi_controller::mqtt::by_turns::Spoken;
+use tawi_shared::IdSource;
+use tawi_shared::wire::CommandKind;
 
-use super::{EVERYBODY, World};
+use super::{BUSY, SimSite, World};
 use crate::carried::ROUTER;
+
+/// What may wait on a disk where that is little, at least: less than what a crowd leaves.
+const LITTLE_BYTES: u64 = 10_000;
 
 /// How bad a world is, in parts of a thousand.
 #[derive(Clone, Copy, Debug)]
@@ -22,37 +23,64 @@ pub struct Mood {
     lost: u64,
     twice: u64,
     disordered: u64,
+    /// Whether words outlive the connection that they were said on.
+    is_late: bool,
+    /// Whether little may wait on disks.
+    is_narrow: bool,
     /// How often lines break, of a hundred steps.
-    breaks: u64,
+    pub breaks: u64,
     /// How often disks and power fail.
-    fails: u64,
+    pub fails: u64,
     /// How often clocks jump and disks lie.
-    lies: u64,
+    pub lies: u64,
 }
 
 impl Mood {
     /// Of a world's seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        let calm = Self { lost: 0, twice: 0, disordered: 0, breaks: 4, fails: 0, lies: 0 };
+        let calm = Self {
+            lost: 0,
+            twice: 0,
+            disordered: 0,
+            is_late: seed % 5 == 2 || seed % 5 == 4,
+            is_narrow: (seed / 5).is_multiple_of(4),
+            breaks: 4,
+            fails: 0,
+            lies: 0,
+        };
         match seed % 5 {
             0 => calm,
             1 => Self { lost: 80, twice: 30, disordered: 0, ..calm },
             2 => Self { lost: 20, twice: 60, disordered: 200, ..calm },
             3 => Self { fails: 12, ..calm },
-            _ => Self { lost: 60, twice: 40, disordered: 100, breaks: 6, fails: 8, lies: 4 },
+            _ => Self { lost: 60, twice: 40, disordered: 100, breaks: 6, fails: 8, lies: 4, ..calm },
+        }
+    }
+
+    /// Sites are as the mood wants them.
+    pub fn prepare(&self, sites: &mut [SimSite], chance: &IdSource) {
+        sites.iter_mut().for_each(|site| site.may_be_late = self.is_late);
+        let busy = usize::try_from(BUSY).unwrap_or(0);
+        for site in sites.iter_mut().take(busy).filter(|_| self.is_narrow) {
+            let bound = LITTLE_BYTES + chance.number() % LITTLE_BYTES;
+            site.disk.let_wait(bound);
+            site.watched.bound = Some(bound);
         }
     }
 }
 
-/// Everything that may happen; what never came would prove nothing.
-pub const KINDS: [&str; 27] = [
+/// Everything that may happen; what never came would prove nothing. Faults are here by what came of them, and not by what was
+/// to come.
+pub const KINDS: [&str; 48] = [
     "time passes",
+    "everything arrives",
     "words arrive at head office",
     "words arrive at a site",
     "a word is lost",
     "a word comes twice",
     "a word is overtaken",
+    "a word of an older connection comes late",
     "bytes are moved",
     "a crowd comes and goes",
     "a line is paid",
@@ -62,18 +90,37 @@ pub const KINDS: [&str; 27] = [
     "a command is given",
     "a line breaks",
     "a line goes silent",
+    "a line that was silent is given up by the agent",
+    "a line that was silent is found out by its socket",
+    "a line is given up by the agent",
     "the broker says a last word",
     "a site connects",
+    "an agent is started anew",
     "the power goes",
-    "the power will go at an action",
+    "the power goes at an action",
     "the power comes",
+    "a record is torn",
     "a disk is full",
     "a disk takes nothing",
     "a disk is mended",
-    "head office restarts",
-    "a site lies",
-    "a clock jumps by a year",
+    "an agent begins without its disk",
+    "records wait in memory",
+    "they are put down",
+    "records are dropped for others",
+    "totals are dropped, and nothing else is left",
     "a disk loses what it promised",
+    "a damaged store is put aside",
+    "a store is gone",
+    "a damaged state is found",
+    "head office restarts",
+    "head office restarts, and sites stay connected",
+    "head office dies before it answers",
+    "head office dies before it notes what it told",
+    "head office's clock jumps by a year",
+    "a clock jumps by a year",
+    "a site lies",
+    "a site answers an open command of another",
+    "a word goes astray to another site",
 ];
 
 impl World {
@@ -88,7 +135,7 @@ impl World {
         if dice < breaks {
             self.break_line(at).await;
         } else if dice < breaks + fails {
-            self.fail(at).await;
+            self.fail(at).await?;
         } else if dice < bad {
             self.lie(at).await?;
         } else {
@@ -99,8 +146,9 @@ impl World {
 
     async fn go_on(&mut self, at: usize) -> anyhow::Result<()> {
         match self.below(100) {
-            0..=21 => self.carry_up().await,
+            0..=21 => self.carry_up().await?,
             22..=43 => self.carry_down().await,
+            44..=57 if self.mood.is_narrow && self.below(6) == 0 => self.crowd(at).await,
             44..=57 => {
                 let (line, bytes, ends) = (self.below(2), 1 + self.below(1_000_000), self.below(4) == 0);
                 self.with(at, "bytes are moved", |site| {
@@ -119,22 +167,27 @@ impl World {
                 self.post();
             }
             76..=80 => {
-                self.with(at, "a router is brought up to date", |_| ());
-                if let Some(site) = self.sites.get_mut(at) {
-                    site.reconcile().await;
+                let Some(site) = self.sites.get_mut(at) else { return Ok(()) };
+                if site.reconcile().await {
+                    self.with(at, "a router is brought up to date", |_| ());
                 }
             }
             81..=83 => {
-                self.with(at, "what was done is reported", |_| ());
-                if let Some(site) = self.sites.get_mut(at) {
-                    site.report().await;
+                let Some(site) = self.sites.get_mut(at) else { return Ok(()) };
+                if site.report().await {
+                    self.with(at, "what was done is reported", |_| ());
                 }
             }
             84..=86 => self.command(at).await?,
-            87..=91 => self.come_back(at).await,
+            87..=90 => self.come_back(at).await,
+            91 => self.begin_anew(at).await?,
             _ => {
-                let most = if self.below(8) == 0 { 120_000 } else { 3_000 };
+                let is_long = self.below(8) == 0;
+                let most = if is_long { 120_000 } else { 3_000 };
                 let time = Duration::from_millis(1 + self.below(most));
+                if is_long && self.below(4) > 0 {
+                    self.settle().await;
+                }
                 self.note("time passes", &format!("{time:?}"));
                 self.pass(time).await;
             }
@@ -154,7 +207,7 @@ impl World {
         }
     }
 
-    fn with(&mut self, at: usize, kind: &'static str, act: impl FnOnce(&mut super::SimSite)) {
+    pub(super) fn with(&mut self, at: usize, kind: &'static str, act: impl FnOnce(&mut SimSite)) {
         let Some(site) = self.sites.get_mut(at) else { return };
         act(site);
         let who = site.id().to_string();
@@ -162,7 +215,22 @@ impl World {
     }
 
     /// Some of what some sites said arrives together.
-    async fn carry_up(&mut self) {
+    async fn carry_up(&mut self) -> anyhow::Result<()> {
+        let spoken = self.take_some_up();
+        if spoken.is_empty() {
+            return Ok(());
+        }
+        self.note("words arrive at head office", &format!("{}", spoken.len()));
+        let is_any_late = std::mem::take(&mut self.is_any_late);
+        if is_any_late {
+            self.look_at_generations().await?;
+        }
+        self.hear(spoken).await;
+        if is_any_late { self.look_at_generations().await } else { Ok(()) }
+    }
+
+    /// What some sites said, and is on its way no more.
+    pub(super) fn take_some_up(&mut self) -> Vec<Spoken> {
         let mut spoken = Vec::new();
         for _ in 0..=self.below(6) {
             let at = self.any_site();
@@ -170,12 +238,22 @@ impl World {
             for _ in 0..count {
                 spoken.extend(self.take_up(at));
             }
+            if self.below(2) == 0 {
+                spoken.extend(self.take_late(at));
+            }
         }
-        if spoken.is_empty() {
-            return;
+        spoken
+    }
+
+    /// The next word of a connection that a site has no more.
+    fn take_late(&mut self, at: usize) -> Option<Spoken> {
+        let site = self.sites.get_mut(at)?;
+        let (word, is_newer_heard) = (site.late.pop_front()?, site.connection.1);
+        if is_newer_heard {
+            self.is_any_late = true;
+            self.with(at, "a word of an older connection comes late", |_| ());
         }
-        self.note("words arrive at head office", &format!("{}", spoken.len()));
-        self.hear(spoken).await;
+        Some(word)
     }
 
     /// The next word of a site, or another, or none of it, or twice.
@@ -192,7 +270,7 @@ impl World {
         if is_lost { Vec::new() } else { vec![word] }
     }
 
-    async fn carry_down(&mut self) {
+    pub(super) async fn carry_down(&mut self) {
         let (at, count) = (self.any_site(), 1 + self.below(8));
         for _ in 0..count {
             let (is_lost, is_twice, jump) = self.fate();
@@ -203,11 +281,27 @@ impl World {
             if is_twice {
                 site.down.push_back(word.clone());
             }
-            self.note("words arrive at a site", &who);
             if !is_lost {
+                self.note("words arrive at a site", &who);
                 self.say(at, word).await;
             }
             self.tell_fate(&who, (is_lost, is_twice, index));
+        }
+    }
+
+    /// For a while everything that can arrive does, and the busy ones come back: most of a day is like that, and the next fault
+    /// meets agents that have nothing to wait for.
+    async fn settle(&mut self) {
+        self.note("everything arrives", "");
+        let busy = usize::try_from(BUSY).unwrap_or(0);
+        for site in self.sites.iter_mut().take(busy) {
+            site.connect().await;
+        }
+        for _ in 0..3 {
+            self.carry_everything().await;
+        }
+        for site in self.sites.iter_mut().take(busy) {
+            site.reconcile().await;
         }
     }
 
@@ -273,6 +367,10 @@ impl World {
         anyhow::ensure!(matches!(given, commands::Ordered::Queued { .. }), "{given:?}");
         write.commit().await?;
         self.note("a command is given", &who);
+        if self.below(2) == 0 {
+            self.office.publish(false).await?;
+            self.post();
+        }
         Ok(())
     }
 
@@ -281,7 +379,7 @@ impl World {
         let kind = match self.sites.get(at) {
             Some(site) if site.heart.is_none() => "the power comes",
             Some(site) if !site.is_up => "a site connects",
-            Some(site) if !site.wills.is_empty() => "the broker says a last word",
+            Some(site) if site.wills.len() > usize::from(!site.is_stuck) => "the broker says a last word",
             _ => return,
         };
         self.with(at, kind, |_| ());
@@ -297,133 +395,5 @@ impl World {
                 self.hear(words).await;
             }
         }
-    }
-
-    async fn break_line(&mut self, at: usize) {
-        let is_silent = self.below(3) == 0;
-        self.with(at, if is_silent { "a line goes silent" } else { "a line breaks" }, |_| ());
-        if let Some(site) = self.sites.get_mut(at) {
-            if is_silent {
-                site.is_stuck = site.is_up;
-            } else {
-                site.cut().await;
-            }
-        }
-    }
-
-    async fn fail(&mut self, at: usize) {
-        let (dice, actions, is_tearing) = (self.below(8), self.below(12), self.below(2) == 0);
-        let kind = match dice {
-            0 | 1 => "the power goes",
-            2 | 3 => "the power will go at an action",
-            4 => "a disk is full",
-            5 => "a disk takes nothing",
-            6 => "a disk is mended",
-            _ => "head office restarts",
-        };
-        if kind == "head office restarts" {
-            self.note(kind, EVERYBODY);
-            self.restart().await;
-            return;
-        }
-        self.with(at, kind, |_| ());
-        let Some(site) = self.sites.get_mut(at) else { return };
-        site.may_be_torn |= is_tearing && kind.starts_with("the power");
-        match kind {
-            "the power goes" => {
-                site.lose_power().await;
-                if is_tearing { site.disk.cut_power_and_tear() } else { site.disk.cut_power() }
-            }
-            "the power will go at an action" => site.disk.cut_power_after(actions, is_tearing),
-            "a disk is full" => site.disk.fill(1_000 * actions),
-            "a disk takes nothing" => site.disk.refuse(true),
-            _ => {
-                site.disk.make_room();
-                site.disk.refuse(false);
-            }
-        }
-    }
-
-    /// Head office forgets whatever it only remembered; every line ends.
-    async fn restart(&mut self) {
-        self.office = ByTurns::open(self.controller.clone()).await;
-        for site in &mut self.sites {
-            site.cut().await;
-            site.wills.clear();
-        }
-    }
-
-    /// Clocks jump, disks lose what they promised, and somebody speaks of what is not theirs.
-    async fn lie(&mut self, at: usize) -> anyhow::Result<()> {
-        match self.below(6) {
-            0 | 1 => {
-                let (year, is_back) = (Duration::from_secs(365 * 86_400), self.below(2) == 0);
-                self.with(at, "a clock jumps by a year", |site| {
-                    let now = site.clock.now();
-                    site.clock.set(if is_back { now.minus(year) } else { now.plus(year) });
-                });
-            }
-            2 => {
-                let dice = self.below(3);
-                self.with(at, "a disk loses what it promised", |_| ());
-                if let Some(site) = self.sites.get_mut(at) {
-                    site.was_robbed = true;
-                    site.lose_power().await;
-                    match dice {
-                        0 => site.disk.wipe(),
-                        1 => site.disk.spoil(),
-                        _ => drop(site.disk.flip_bits(3)),
-                    }
-                    // Of what was told and not booked nobody knows any more: the router tells of it again.
-                    site.sessions.iter_mut().for_each(|session| session.kept = 0);
-                }
-            }
-            _ => self.speak_of_others(at).await?,
-        }
-        Ok(())
-    }
-
-    /// A site says that it stored what it never had, counts on lines of others and answers their commands.
-    async fn speak_of_others(&mut self, at: usize) -> anyhow::Result<()> {
-        let victim = self.any_site();
-        if victim == at {
-            return Ok(());
-        }
-        let other = self.sites.get(victim).context("a site")?;
-        let (line, key) =
-            (other.planned.lines.first().context("a line")?.clone(), format!("of {}", other.id()));
-        let command = other.carried_out.keys().next_back().cloned().unwrap_or_default();
-        let liar = self.sites.get(at).context("a site")?.id().clone();
-        let total = SessionUsageV1 {
-            line,
-            session: key,
-            started_at_ms: 1,
-            sampled_at_ms: 2,
-            upload_bytes: 0,
-            download_bytes: 1 << 40,
-            is_ended: false,
-            address: String::new(),
-            period_started_ms: 0,
-        };
-        let result = CommandResultV1 {
-            id: command,
-            status: CommandStatus::Failed.code(),
-            detail: "a lie".to_owned(),
-            at_ms: 1,
-        };
-        let words = [
-            (Up::Usage, encode(&UsageBatchV1 { sessions: vec![total] }, 0, 77, self.below(50))?),
-            (Up::Ack, encode(&result, 0, 0, 0)?),
-            (Up::Ack, encode(&StoredV1 { generation: u64::MAX >> 2, stored_at_ms: 1 }, 0, 0, 0)?),
-        ];
-        let spoken = words.map(|(up, bytes)| Spoken {
-            site: liar.clone(),
-            topic: up.topic(&liar),
-            bytes,
-            is_light: false,
-        });
-        self.note("a site lies", liar.as_str());
-        self.hear(spoken.into()).await;
-        Ok(())
     }
 }

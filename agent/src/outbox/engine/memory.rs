@@ -20,8 +20,9 @@ use tawi_shared::{IdSource, UnixMillis};
 use super::{Engine, Entries, Entry, Medium, Place};
 use crate::api_log::files::Files;
 use crate::boards::Boards;
-use crate::outbox::StoreError;
+use crate::outbox::records::{BEFORE, LAST_PERIOD, LAST_SEQ, PERIOD, SEALED};
 use crate::outbox::store::{Changes, engine, from_io, length};
+use crate::outbox::{StoreError, WAITING_BYTES};
 
 /// Commits that wait for a sync at most. The system writes back by itself what waits longer: the oldest is safe then.
 const WAITING_COMMITS: usize = 1_024;
@@ -46,6 +47,8 @@ pub struct Work {
     pub bytes_written: u64,
     /// Power cuts, planned ones too.
     pub cuts: u64,
+    /// Of those, the ones that tore a record.
+    pub torn: u64,
 }
 
 struct Contents {
@@ -63,6 +66,8 @@ struct Contents {
     /// What the store takes; garbage too, until it is written anew.
     file_bytes: u64,
     free_bytes: u64,
+    /// The most that may wait in the lanes of the store.
+    waiting_bytes: u64,
     is_refusing: bool,
     is_spoilt: bool,
     /// Commits, syncs and copies until a planned cut, and whether it tears.
@@ -83,6 +88,7 @@ impl Disk {
             work: Work::default(),
             file_bytes: 0,
             free_bytes: PLENTY_BYTES,
+            waiting_bytes: WAITING_BYTES,
             is_refusing: false,
             is_spoilt: false,
             planned: None,
@@ -118,6 +124,30 @@ impl Disk {
     /// There is plenty of room again.
     pub fn make_room(&self) {
         self.fill(PLENTY_BYTES);
+    }
+
+    /// Agents that begin on it from now on let no more than this wait there, in bytes of records, where a device has
+    /// [`WAITING_BYTES`].
+    pub fn let_wait(&self, bytes: u64) {
+        self.contents().waiting_bytes = bytes;
+    }
+
+    /// What waits on it for head office, in bytes of records: without a position, and with one. It is counted on the disk,
+    /// and not by the agent.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> (u64, u64) {
+        let contents = self.contents();
+        let (mut pending, mut sealed) = (0_u64, 0_u64);
+        for ((place, key), value) in &contents.seen {
+            let is_lane = matches!(place, Place::Events | Place::Usage | Place::Log);
+            match key.first().copied() {
+                _ if !is_lane || key == LAST_SEQ => {}
+                Some(PERIOD | LAST_PERIOD | BEFORE) => {}
+                Some(SEALED) => sealed = sealed.saturating_add(length(value)),
+                _ => pending = pending.saturating_add(length(value)),
+            }
+        }
+        (pending, sealed)
     }
 
     /// Takes no writes, as a file system that the system made read-only; or takes them again.
@@ -215,6 +245,7 @@ impl Contents {
             if let Some((_, _, Some(value))) = torn.get_mut(at) {
                 flip_one(&self.chance, value);
                 apply(&mut self.safe, torn);
+                self.work.torn += 1;
             }
         }
         self.seen.clone_from(&self.safe);
@@ -339,6 +370,10 @@ impl Medium for Handle {
 
     fn free_bytes(&self) -> io::Result<u64> {
         Self::told(self.reached("ask for free space")).map(|contents| contents.free_bytes)
+    }
+
+    fn waiting_bytes(&self) -> u64 {
+        self.disk.contents().waiting_bytes
     }
 
     fn can_write(&self) -> io::Result<()> {
