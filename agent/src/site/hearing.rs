@@ -22,7 +22,7 @@ impl Site {
     pub(super) async fn hear(&mut self, delivery: Delivery, deliveries: &mut Vec<Delivery>) {
         // Nothing in a message names its site but the topic. A broker that is wrong about who hears what must not make this
         // site serve the lines of another.
-        if !parse_down(delivery.topic()).is_some_and(|(site, _)| site == self.tools.site) {
+        if parse_down(delivery.topic()).is_none_or(|(site, _)| site != self.tools.site) {
             self.messages_refused = self.messages_refused.saturating_add(1);
             warn!(
                 link.topic = delivery.topic(),

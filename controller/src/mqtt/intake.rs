@@ -14,7 +14,7 @@ use tawi_shared::UnixMillis;
 use tawi_shared::envelope::{FLAG_HISTORICAL, Header};
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{
-    self, BatchedEventV1, Body, CursorV1, CursorsV1, EVENTS_TOGETHER, Lane, PROTOCOL_TOGETHER,
+    self, BatchedEventV1, Body, CursorV1, CursorsV1, EVENTS_TOGETHER, HelloV1, Lane, PROTOCOL_TOGETHER,
     ReleasePartWantedV1, SpreadV1, UpMessage, WelcomeV1,
 };
 use tokio::sync::mpsc;
@@ -75,8 +75,29 @@ pub(super) struct Effects {
     pub(super) has_outbox: bool,
     /// Parts of releases that sites ask for; the last one of each.
     pub(super) parts: BTreeMap<SiteId, ReleasePartWantedV1>,
+    /// The hellos that were taken, the last one of each.
+    pub(super) hellos: BTreeMap<SiteId, Greeting>,
     /// What became of lanes that hellos restarted, in order.
     resumptions: Vec<(SiteId, u16, Resumption)>,
+}
+
+/// Which run of an agent said hello, and on which of its connections: within a run their numbers only grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Greeting {
+    boot_id: u64,
+    connection_epoch: u64,
+}
+
+impl Greeting {
+    pub(super) fn of(hello: &HelloV1) -> Self {
+        Self { boot_id: hello.boot_id, connection_epoch: hello.connection_epoch }
+    }
+
+    /// Whether it was said before the other. Of two runs nobody can tell: a clock may have been set back between them, and the
+    /// store be lost.
+    fn is_before(self, other: Self) -> bool {
+        self.boot_id == other.boot_id && self.connection_epoch < other.connection_epoch
+    }
 }
 
 /// How a lane goes on after a hello.
@@ -97,6 +118,8 @@ pub(super) struct Memory {
     awaited: HashSet<(SiteId, u16)>,
     /// Holes before the first message of a lane.
     holes: HashMap<(SiteId, u16), Hole>,
+    /// The newest hello of each site.
+    hellos: HashMap<SiteId, Greeting>,
     /// When each site was last told the whole.
     wholes: HashMap<SiteId, Instant>,
     /// Who asked for the whole too soon, and what they hold.
@@ -122,6 +145,7 @@ impl Default for Memory {
         Self {
             awaited: HashSet::new(),
             holes: HashMap::new(),
+            hellos: HashMap::new(),
             wholes: HashMap::new(),
             owed: BTreeMap::new(),
             events: Budgets::new(EVENTS),
@@ -174,6 +198,12 @@ impl Effects {
             || self.latest(site, lane, |what| matches!(what, Resumption::Lacks(..))).is_some();
         self.resumptions.push((key.0, key.1, Resumption::Lacks(epoch, seq)));
         !is_known
+    }
+
+    /// Whether a site has said hello on a later connection than this one: then this is not how it stands.
+    pub(super) fn is_late(&self, memory: &Memory, site: &SiteId, greeting: Greeting) -> bool {
+        let newest = self.hellos.get(site).or_else(|| memory.hellos.get(site));
+        newest.is_some_and(|newest| greeting.is_before(*newest))
     }
 
     /// Whether an agent knows the question for another hello.
@@ -388,6 +418,7 @@ impl Memory {
     }
 
     fn learn(&mut self, effects: &Effects) {
+        self.hellos.extend(effects.hellos.iter().map(|(site, greeting)| (site.clone(), *greeting)));
         for (site, lane, what) in &effects.resumptions {
             let key = (site.clone(), *lane);
             match *what {
@@ -492,10 +523,14 @@ async fn try_to_commit(
     Ok(effects)
 }
 
-/// Whether a hello is followed by another of the same site, which says all that it says.
+/// Whether a hello is followed by another of the same site that was not said before it, and so says all that it says.
 fn is_superseded<'a>(one: &Said, mut later: impl Iterator<Item = &'a Said>) -> bool {
-    let is_hello = |said: &Said| matches!(said.message, UpMessage::Hello(_));
-    is_hello(one) && later.any(|other| other.site == one.site && is_hello(other))
+    let greeting = |said: &Said| match &said.message {
+        UpMessage::Hello(hello) => Some(Greeting::of(hello)),
+        _ => None,
+    };
+    let is_newer = |other: &Said, own| greeting(other).is_some_and(|other| !other.is_before(own));
+    greeting(one).is_some_and(|own| later.any(|other| other.site == one.site && is_newer(other, own)))
 }
 
 /// Adds what sites that said hello have to know of usage elsewhere, read beside the writer. A site that is told nothing

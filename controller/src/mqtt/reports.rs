@@ -19,7 +19,7 @@ use tawi_shared::{LET_GO_BY_OFFICE, UnixMillis};
 
 use super::answers;
 use super::budget::Spent;
-use super::intake::{Effects, Memory, Said};
+use super::intake::{Effects, Greeting, Memory, Said};
 use super::positions::{Position, position};
 use super::{LinkError, releases, store};
 use crate::audit::{self, Action, Actor};
@@ -67,6 +67,12 @@ pub(super) async fn take(
     }
     match &said.message {
         UpMessage::Hello(hello) => {
+            let greeting = Greeting::of(hello);
+            if effects.is_late(memory, site, greeting) {
+                tracing::debug!(site.id = %site, "a hello of an older connection came late");
+                return Ok(());
+            }
+            effects.hellos.insert(site.clone(), greeting);
             if take_hello(connection, controller, said, hello, state, now, effects).await? {
                 // What began only now is told at once.
                 let state = desired::store::state_of(connection, site).await?.unwrap_or(state);

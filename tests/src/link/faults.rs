@@ -56,9 +56,9 @@ impl World {
         let Some(site) = self.sites.get_mut(at).filter(|site| site.heart.is_some()) else { return };
         site.lose_power().await;
         if is_tearing {
-            site.disk.cut_power_and_tear()
+            site.disk.cut_power_and_tear();
         } else {
-            site.disk.cut_power()
+            site.disk.cut_power();
         }
         self.with(at, "the power goes", |_| ());
     }

@@ -238,7 +238,9 @@ impl World {
             for _ in 0..count {
                 spoken.extend(self.take_up(at));
             }
-            if self.below(2) == 0 {
+            // Mostly once the next connection has spoken, which is when it matters.
+            let is_newer_heard = self.sites.get(at).is_some_and(|site| site.connection.1);
+            if self.below(if is_newer_heard { 2 } else { 16 }) == 0 {
                 spoken.extend(self.take_late(at));
             }
         }

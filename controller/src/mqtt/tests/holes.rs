@@ -1,4 +1,5 @@
-//! Records that are missing before the first one after a hello: asked for again, and given up only when nothing has them.
+//! Records that are missing before the first one after a hello: asked for again, and given up only when nothing has them. And
+//! hellos that come after the next one.
 
 use super::*;
 
@@ -48,5 +49,25 @@ async fn what_nobody_has_any_more_is_given_up_at_the_second_hello() {
     greet(&mut agent, &link, 1).await;
     assert_eq!(total(&mut agent, &link, 500, 8).await, 8);
     assert_eq!(total(&mut agent, &link, 700, 9).await, 9);
+    link.close().await;
+}
+
+/// It would take back what the site has said since, and the farewell of that connection would end the one that there is.
+#[tokio::test]
+async fn a_hello_of_an_older_connection_that_comes_late_changes_nothing() {
+    let link = Link::open().await;
+    let generation = link.pay_while_away(1_000).await;
+    let mut agent = link.agent().await;
+    agent.say(Up::Hello, &hello(1, 0, StateHash::default()), (EPOCH, 0)).await;
+    agent.say(Up::Hello, &hello(2, generation, link.hash().await), (EPOCH, 0)).await;
+    agent.say(Up::Hello, &hello(1, 0, StateHash::default()), (EPOCH, 0)).await;
+    agent.say(Up::Bye, &ByeV1 { connection_epoch: 1 }, (EPOCH, 0)).await;
+    let other_run = HelloV1 { boot_id: 2, ..hello(1, generation, link.hash().await) };
+    link.site_becomes("known to have it", |site| site.stored_generation == generation).await;
+    assert!(link.site().await.presence.is_online);
+    agent.say(Up::Hello, &other_run, (EPOCH, 0)).await;
+    agent.say(Up::Bye, &ByeV1 { connection_epoch: 1 }, (EPOCH, 0)).await;
+    link.site_becomes("offline", |site| !site.presence.is_online).await;
+    assert_eq!(link.site().await.stored_generation, generation);
     link.close().await;
 }
