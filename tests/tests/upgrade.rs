@@ -120,8 +120,8 @@ impl Isp {
 
     /// What the agent has on its disk of a release that is not whole.
     fn fetched_bytes(&self) -> u64 {
-        let directory = self.world.site(0).unwrap().directory().join("state/releases");
-        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let site = self.world.site(0).map(|site| site.directory().join("state/releases"));
+        let entries = site.into_iter().flat_map(std::fs::read_dir).flatten().flatten();
         let parts = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "part"));
         parts.filter_map(|entry| Some(entry.metadata().ok()?.len())).max().unwrap_or(0)
     }

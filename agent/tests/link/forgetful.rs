@@ -38,11 +38,11 @@ async fn carry(mut near: TcpStream, to: u16) {
         let moved = async {
             tokio::select! {
                 read = near.read(&mut up) => match read {
-                    Ok(count @ 1..) => far.write_all(&up[..count]).await,
+                    Ok(count @ 1..) => far.write_all(up.get(..count).unwrap()).await,
                     _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
                 },
                 read = far.read(&mut down) => match read {
-                    Ok(count @ 1..) => near.write_all(&down[..count]).await,
+                    Ok(count @ 1..) => near.write_all(down.get(..count).unwrap()).await,
                     _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
                 },
             }

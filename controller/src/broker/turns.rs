@@ -1,4 +1,4 @@
-//! Who has a turn, and who gets the next one. Pure but for the channel on which a turn is handed over.
+//! Who has a turn, and who gets the next one. It decides, and hands a turn over on a channel; nothing here waits for the network.
 //!
 //! A turn costs processor and memory, so that the house has so many, and an address no more than it may. Nor is an address
 //! given one while it has as many as are still free: a few addresses whose handshakes crawl do not hold the last one. Among

@@ -291,10 +291,8 @@ fn every_kind_of_message_is_frozen_once() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "hex") {
             let digits = std::fs::read_to_string(&path).unwrap();
-            let bytes: Vec<u8> = (0..digits.trim().len())
-                .step_by(2)
-                .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
-                .collect();
+            let pairs = digits.trim().as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+            let bytes: Vec<u8> = pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
             let header = envelope::open(&bytes).unwrap().0;
             assert!(frozen.insert(header.message_type), "{} is frozen twice", path.display());
         }
