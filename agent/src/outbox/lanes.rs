@@ -48,7 +48,7 @@ const SHORT_BYTES: usize = 16;
 /// Session totals that are put down in one commit, and more only where they are of one line, whose record is made of
 /// them. Others need not stand or fall together, and until a commit is over the engine holds every page that it
 /// replaced.
-const SESSIONS_PER_COMMIT: usize = 256;
+const SESSIONS_PER_COMMIT: usize = 32;
 
 impl LaneSizes {
     /// The positions that are sealed and not forgotten.
