@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
+use tawi_agent::config::{Config, Environment};
 use tawi_agent::upgrade::Build;
 use tawi_shared::IdSource;
+use tawi_shared::release::ReleaseKey;
 use tawi_tests::backhaul::Outage;
 use tawi_tests::office::Office;
 use tawi_tests::process::path_of;
@@ -233,6 +235,15 @@ async fn a_good_release_is_verified_and_one_that_crashes_or_is_not_welcomed_is_g
         assert!(log.contains(action), "{action}: {log}");
     }
     isp.world.ensure_running().unwrap();
+
+    // A site whose settings are carried there trusts the same key.
+    let bundle = isp.world.directory().join("thika-01");
+    let add = ["site", "add", "thika-01", "--name", "Thika", "--offline-bundle", text(&bundle), "--json"];
+    isp.world.command(&add).await.unwrap();
+    let config = Config::load(&bundle.join("agent.toml"), &Environment::default()).unwrap();
+    let public = std::fs::read_to_string(isp.keys.join("release.pub")).unwrap();
+    let trusted: Vec<String> = config.upgrade.keys.iter().map(ReleaseKey::to_text).collect();
+    assert_eq!(trusted, [public.trim()]);
     isp.world.stop().await.unwrap();
 }
 

@@ -8,6 +8,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use tawi_shared::release::ReleaseKey;
+
 use crate::ids::SiteId;
 use crate::pki::SiteCertificate;
 
@@ -66,9 +68,13 @@ pub(super) fn write(
     directory: &Path,
     site: &SiteId,
     addresses: &[String],
-    ca_pem: &str,
-    certificate: &SiteCertificate,
+    (ca_pem, certificate): (&str, &SiteCertificate),
+    release_key: Option<&ReleaseKey>,
 ) -> Result<Bundle, NotWritten> {
+    // A device that enrols is told it; this one hears nobody before it has its settings.
+    let upgrade = release_key
+        .map(|key| format!("\n[upgrade]\nrelease_keys = [\"{}\"]\n", key.to_text()))
+        .unwrap_or_default();
     let addresses = addresses.iter().map(|address| format!("\"{address}\"")).collect::<Vec<_>>().join(", ");
     let configuration = format!(
         "# Written by head office for site {site}. The full list of keys is in the agent's packaged agent.toml.\n\
@@ -78,7 +84,7 @@ pub(super) fn write(
          addresses = [{addresses}]\n\
          ca_file = \"ca.pem\"\n\
          certificate_file = \"agent.pem\"\n\
-         key_file = \"agent.key\"\n"
+         key_file = \"agent.key\"\n{upgrade}"
     );
     let files: [(&str, &str, u32); 4] = [
         ("agent.key", &certificate.key_pem, 0o600),

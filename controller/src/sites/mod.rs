@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tawi_shared::UnixMillis;
+use tawi_shared::release::ReleaseKey;
 use tawi_shared::wire::{EventKind, RouterTrouble};
 use thiserror::Error;
 
@@ -201,8 +202,8 @@ pub enum AddedRouter {
     BadName,
 }
 
-/// Adds a site and writes its bundle: configuration, certificate and key of its agent, and the authority by which it
-/// knows us. `addresses` are `host:port` of the front door as seen from the site.
+/// Adds a site and writes its bundle: configuration, certificate and key of its agent, the authority by which it
+/// knows us, and who may sign its releases. `addresses` are `host:port` of the front door as seen from the site.
 ///
 /// # Errors
 /// [`SiteError`]; the site is not there then, and what was written of the bundle is removed.
@@ -214,12 +215,12 @@ pub async fn add(
     addresses: &[String],
 ) -> Result<Added, SiteError> {
     let Some(name) = good_name(&new) else { return Ok(Added::BadName) };
-    let now = controller.clock.now();
+    let (now, release_key) = (controller.clock.now(), controller.releases.key());
     let mut transaction = controller.database.write().await?;
     if !store::insert_site(&mut transaction, &new.id, &name, now).await? {
         return Ok(Added::AlreadyThere);
     }
-    let added = issue(&mut transaction, pki, &new.id, bundle, addresses, now).await?;
+    let added = issue(&mut transaction, pki, &new.id, (bundle, addresses, release_key), now).await?;
     finish(controller, transaction, &new.id, added).await
 }
 
@@ -235,14 +236,14 @@ pub async fn renew(
     bundle: &Path,
     addresses: &[String],
 ) -> Result<Added, SiteError> {
-    let now = controller.clock.now();
+    let (now, release_key) = (controller.clock.now(), controller.releases.key());
     let mut transaction = controller.database.write().await?;
     if store::get(&mut transaction, site).await?.is_none() {
         return Ok(Added::NoSuchSite);
     }
     store::revoke_certificates(&mut transaction, site, now).await?;
     store::readmit_site(&mut transaction, site).await?;
-    let added = issue(&mut transaction, pki, site, bundle, addresses, now).await?;
+    let added = issue(&mut transaction, pki, site, (bundle, addresses, release_key), now).await?;
     let added = finish(controller, transaction, site, added).await?;
     if matches!(added, Added::Added(_)) {
         controller.live.tell(Hint::Revoked(site.clone()));
@@ -405,8 +406,7 @@ async fn issue(
     connection: &mut Connection,
     pki: &Pki,
     site: &SiteId,
-    directory: &Path,
-    addresses: &[String],
+    (directory, addresses, release_key): (&Path, &[String], Option<&ReleaseKey>),
     now: UnixMillis,
 ) -> Result<Added, SiteError> {
     if let Some(bad) = addresses.iter().find(|address| !crate::broker::settings::is_host_and_port(address)) {
@@ -416,7 +416,7 @@ async fn issue(
     enrolment::store::withdraw_tokens(connection, site, now).await?;
     let certificate: SiteCertificate = pki.issue_site(site, now)?;
     store::insert_certificate(connection, site, &certificate.issued, None).await?;
-    match bundle::write(directory, site, addresses, pki.ca_pem(), &certificate) {
+    match bundle::write(directory, site, addresses, (pki.ca_pem(), &certificate), release_key) {
         Ok(bundle) => Ok(Added::Added(bundle)),
         Err(NotWritten::Taken(path)) => Ok(Added::DirectoryTaken(path)),
         Err(NotWritten::Failed { operation, path, source }) => {

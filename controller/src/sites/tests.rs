@@ -4,8 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use tawi_shared::release::SigningKey;
+
 use super::*;
 use crate::database::Database;
+use crate::releases::ReleaseRoom;
 use crate::testing::TemporaryDirectory;
 
 const ADDRESS: &str = "isp.example:8883";
@@ -62,6 +65,27 @@ async fn a_new_site_gets_a_bundle_that_its_agent_can_use() {
     assert!(bundle.next_steps().contains("routers.toml"));
     let site = office.get("nyeri-01").await.unwrap();
     assert_eq!((site.name.as_str(), site.presence.is_online), ("nyeri-01", false));
+}
+
+#[tokio::test]
+async fn a_bundle_says_who_signs_releases_where_head_office_knows() {
+    let mut office = Office::open().await;
+    let written = |office: &Office, name: &str| {
+        let text = fs::read_to_string(office.bundle(name).join("agent.toml")).unwrap();
+        text.parse::<toml::Table>().unwrap()
+    };
+    assert!(matches!(office.add("a", "none", ADDRESS).await, Added::Added(_)));
+    assert!(!written(&office, "none").contains_key("upgrade"));
+    let key = SigningKey::from_seed(&[3; 32]).unwrap().public();
+    office.controller.releases = ReleaseRoom::new(office.directory.path(), Some(key.clone()));
+    assert!(matches!(office.add("b", "new", ADDRESS).await, Added::Added(_)));
+    let (site, again) = (SiteId::parse("a").unwrap(), office.bundle("again"));
+    renew(&office.controller, &office.pki, &site, &again, &[ADDRESS.to_owned()]).await.unwrap();
+    for bundle in ["new", "again"] {
+        let written = written(&office, bundle);
+        let keys: Vec<_> = written["upgrade"]["release_keys"].as_array().unwrap().iter().collect();
+        assert_eq!(keys, [&toml::Value::String(key.to_text())]);
+    }
 }
 
 #[tokio::test]
