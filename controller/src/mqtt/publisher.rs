@@ -1,11 +1,11 @@
 //! Tells sites what changed, as soon as it is committed.
 //!
-//! Woken by the bell (`Live::ring_outbox`), by a new connection, and every 5 s as a second line: another process may
-//! have written, and a message may have been lost. A row leaves the outbox when its generation was published; that a
-//! site has it is known only when it says so, and a site that is online and does not is told again, ever more rarely.
-//! A site that is offline needs no row: its hello brings what it lacks, or whoever finds that it was there all the time
-//! queues it again. Nothing here waits for the writer: what was
-//! published is handed to `published`, and its row is passed over until that has taken it out.
+//! Woken by the bell (`Live::ring_outbox`), by a new connection, every second because another process, such as the command
+//! line, rings no bell here, and every 5 s as a second line: a message may have been lost. A row leaves the outbox when its
+//! generation was published; that a site has it is known only when it says so, and a site that is online and does not is told
+//! again, ever more rarely. A site that is offline needs no row: its hello brings what it lacks, or whoever finds that it was
+//! there all the time queues it again. Nothing here waits for the writer: what was published is handed to `published`, and its
+//! row is passed over until that has taken it out.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
@@ -28,6 +28,8 @@ use crate::shutdown::Stop;
 use crate::state::Controller;
 use crate::{commands, database, desired, site_settings};
 
+/// How often what other processes wrote is looked for: four small questions to the database.
+const GLANCE: Duration = Duration::from_secs(1);
 /// The second line.
 const PERIOD: Duration = Duration::from_secs(5);
 /// How long a site has to say that it stored what it was told; doubles with each time it is told again.
@@ -79,12 +81,15 @@ pub(super) async fn run(controller: Controller, pipe: Pipe, spoken: Spoken, mut 
     let mut connection = pipe.changes();
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut glances = tokio::time::interval(GLANCE);
+    glances.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let is_tick = tokio::select! {
             () = stop.requested() => break,
             () = controller.live.outbox_rung() => false,
             Ok(()) = connection.changed() => false,
             _ = ticks.tick() => true,
+            _ = glances.tick() => false,
         };
         if !pipe.is_open() {
             continue;
