@@ -27,6 +27,12 @@ impl Qr {
         self.0.get_module(column, row)
     }
 
+    /// How wide [`Qr::to_terminal`] is.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.span().count()
+    }
+
     fn span(&self) -> std::ops::Range<i32> {
         -QUIET..self.0.size().saturating_add(QUIET)
     }

@@ -28,7 +28,12 @@ makes the key here instead: bring the directory to the site, then delete it.")]
         #[command(flatten)]
         way: SiteWay,
     },
-    /// List all sites
+    /// List all sites, and whether each is up
+    #[command(after_help = "Examples:
+  tawi-controller site list
+  tawi-controller site list --json | jq -r '.[] | select(.is_online == false) | .id'
+up: its agent is connected. up, no router: and has reached no router yet. down: it was there once. not started: it never was.
+not known: no controller hears the sites.")]
     List,
     /// Make a new ticket for a site: its device broke, was stolen or flashed anew, or the site was revoked
     #[command(after_help = "Examples:
@@ -175,6 +180,18 @@ pub enum RouterCommand {
         /// The name that the agent's own settings use
         #[arg(long)]
         name: String,
+    },
+    /// List the routers of all sites, and whether each is reached by its agent
+    #[command(after_help = "Examples:
+  tawi-controller router list
+  tawi-controller router list --site nyeri-01
+  tawi-controller router list --json | jq -r '.[] | select(.is_reachable == false) | .id'
+Shown are site, name, whether it is reached, its release, since when that is so, and its id. not known: its site is away, and what
+it said last, which --json has, may not hold.")]
+    List {
+        /// At one site
+        #[arg(long)]
+        site: Option<SiteId>,
     },
     /// What agents wrote to routers, newest first; passwords are not in it
     #[command(after_help = "Examples:

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use tawi_shared::UnixMillis;
 use tawi_shared::wire::Setting;
 
 use super::{Failure, Shell};
@@ -24,8 +25,10 @@ impl Shell {
         if sites::get(&mut reader, &id).await?.is_none() {
             return Err(Failure::Refused(no_such_site(&id)));
         }
-        let settings = site_settings::of_site(&mut reader, &id).await?;
-        self.output.say(&shown(&id, &settings), &SettingsBody::of(&id, &settings))
+        let mut settings = site_settings::of_site(&mut reader, &id).await?;
+        let now = self.controller.clock.now();
+        settings.presence.is_online &= self.hears_sites(settings.presence.is_online);
+        self.output.say(&shown(&id, &settings, now), &SettingsBody::of(&id, &settings, now))
     }
 
     pub(super) async fn set_of_sites(&self, words: &[String], is_all: bool) -> Result<(), Failure> {
@@ -41,16 +44,35 @@ impl Shell {
         self.change_settings(words, is_all).await
     }
 
+    /// What is said where no setting was named: one may have been mistyped, and was taken for a site.
+    async fn no_setting(&self, words: &[SiteId]) -> Result<String, Failure> {
+        let known = sites::list(&mut *self.controller.database.read().await?).await?;
+        let stranger = words.iter().find(|word| !known.iter().any(|site| site.id == **word));
+        Ok(match stranger {
+            Some(word) => neither(word, known.iter().map(|site| &site.id)),
+            None => format!("name a setting: {}", names()),
+        })
+    }
+
     async fn change_settings(&self, words: Words, is_all: bool) -> Result<(), Failure> {
         let Words { mut sites, wanted } = words;
         if wanted.is_empty() {
-            return Err(Failure::Refused(format!("name a setting: {}", names())));
+            return Err(Failure::Refused(self.no_setting(&sites).await?));
         }
-        if is_all != sites.is_empty() {
-            return Err(Failure::refused("name sites, or --all for every one"));
+        match sites.first() {
+            Some(site) if is_all => {
+                let words = "--all is for every site that is not revoked";
+                return Err(Failure::Refused(format!("{words}: leave out {site}, or leave out --all")));
+            }
+            None if !is_all => {
+                let words = "name the sites that it is for, such as nyeri-01, or --all for every one";
+                return Err(Failure::Refused(format!("{words}: tawi-controller site list")));
+            }
+            Some(_) | None => {}
         }
         let (ids, now) = (&self.controller.ids, self.controller.clock.now());
         let mut transaction = self.controller.database.write().await?;
+        let is_heard = self.hears_sites(true);
         if is_all {
             let all = sites::list(&mut transaction).await?;
             sites = all.into_iter().filter(|site| site.revoked_at.is_none()).map(|site| site.id).collect();
@@ -61,15 +83,19 @@ impl Shell {
             let changed =
                 site_settings::change(&mut transaction, id, &wanted, &self.actor, (ids, now)).await?;
             let settings = match changed {
-                Changed::Changed(settings) => {
-                    let _ = writeln!(said, "site {id} is told, at once or when it is heard again");
+                Changed::Changed(mut settings) => {
+                    settings.presence.is_online &= is_heard;
+                    let _ = writeln!(said, "site {id} {}", settings.wait(now).words());
                     settings
                 }
                 Changed::Unchanged(settings) => {
                     let _ = writeln!(said, "site {id} has that already");
                     settings
                 }
-                Changed::NoSuchSite => return Err(Failure::Refused(no_such_site(id))),
+                Changed::NoSuchSite => {
+                    let known = sites::list(&mut transaction).await?;
+                    return Err(Failure::Refused(neither(id, known.iter().map(|site| &site.id))));
+                }
                 Changed::SiteRevoked => {
                     let words = format!("site {id} is revoked: tawi-controller site renew {id}");
                     return Err(Failure::Refused(words));
@@ -78,12 +104,16 @@ impl Shell {
                     return Err(Failure::Refused(format!("{}: {bad}", setting.as_str())));
                 }
             };
-            bodies.push(SettingsBody::of(id, &settings));
+            bodies.push(SettingsBody::of(id, &settings, now));
         }
         transaction.commit().await?;
-        let _ = write!(said, "what it takes: tawi-controller site settings");
-        let nobody = "there are no sites yet: tawi-controller site add --help";
-        self.output.say(if sites.is_empty() { nobody } else { &said }, &bodies)
+        match sites.first() {
+            Some(first) => {
+                let _ = write!(said, "what it takes: tawi-controller site settings {first}");
+            }
+            None => said += "there are no sites yet: tawi-controller site add --help",
+        }
+        self.output.say(&said, &bodies)
     }
 }
 
@@ -114,14 +144,46 @@ fn no_such_site(id: &SiteId) -> String {
     format!("there is no site {id}: tawi-controller site list")
 }
 
-fn shown(id: &SiteId, settings: &SiteSettings) -> String {
+/// What is said of a word that is neither: a site that was mistyped, or else perhaps a setting.
+fn neither<'a>(word: &SiteId, known: impl Iterator<Item = &'a SiteId>) -> String {
+    let nearest = known.min_by_key(|site| distance(word.as_str(), site.as_str()));
+    let is_near =
+        |site: &&SiteId| distance(word.as_str(), site.as_str()).saturating_mul(3) <= word.as_str().len();
+    match nearest.filter(is_near) {
+        Some(near) => {
+            format!("there is no site {word}; is it {near}? All of them: tawi-controller site list")
+        }
+        None => format!(
+            "{word} is no site and no setting\n  cure: sites are in tawi-controller site list; settings are {}",
+            names()
+        ),
+    }
+}
+
+/// How many letters are to be put in, left out or changed to make one word of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (at, letter) in one.chars().enumerate() {
+        let mut left = at.saturating_add(1);
+        let mut next = vec![left];
+        for ((before, above), theirs) in row.iter().zip(row.iter().skip(1)).zip(other.chars()) {
+            let changed = before.saturating_add(usize::from(letter != theirs));
+            left = changed.min(left.min(*above).saturating_add(1));
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+fn shown(id: &SiteId, settings: &SiteSettings, now: UnixMillis) -> String {
     if settings.values.is_empty() {
         let until = if settings.is_waited_for() { ", once the site has heard of it" } else { "" };
         return format!("nothing is set for site {id}: what its agent.toml says stands{until}");
     }
     let mut text = String::new();
     for (setting, value) in &settings.values {
-        let stand = settings.stand(*setting);
+        let stand = settings.stand(*setting, now);
         let why = stand.why();
         let _ = write!(text, "{:<20} {value:<10} {}", setting.as_str(), stand.as_str());
         let _ = writeln!(text, "{}{why}", if why.is_empty() { "" } else { ": " });
@@ -166,6 +228,22 @@ mod tests {
         assert_eq!(read.wanted.get(&Setting::LogLevel), Some(&Some("debug".to_owned())));
         for bad in ["nyeri-01 kilobytes=50", "nyeri_01", "log_level=info log_level=info", "log_level"] {
             assert!(set(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_neither_site_nor_setting_is_said_to_be_what_it_is_like() {
+        let known = ["nyeri-01", "karatina-01"].map(|id| SiteId::parse(id).unwrap());
+        let said = |word: &str| neither(&SiteId::parse(word).unwrap(), known.iter());
+        assert!(
+            said("nyeri-02").starts_with("there is no site nyeri-02; is it nyeri-01?"),
+            "{}",
+            said("nyeri-02")
+        );
+        assert!(said("karatin-1").contains("is it karatina-01?"), "{}", said("karatin-1"));
+        for word in ["log-level", "typo", "n"] {
+            let said = said(word);
+            assert!(said.contains("no site and no setting") && said.contains("log_level"), "{said}");
         }
     }
 }

@@ -1,11 +1,13 @@
 //! `site` and `router`.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write as _, stdout};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::termios::tcgetwinsize;
 use serde_json::json;
 
 use super::site_arguments::{RouterCommand, SiteCommand, SiteWay};
@@ -17,7 +19,7 @@ use crate::pki::Pki;
 use crate::qr::Qr;
 use crate::sites::api::{RouterBody, SiteBody};
 use crate::sites::enrolment::{self, AddedSite, NewTicket, Ticketed, Tickets};
-use crate::sites::{self, Added, AddedRouter, NewSite};
+use crate::sites::{self, Added, AddedRouter, NewSite, Router, Site};
 use crate::web::api::at_ms;
 use crate::web::display;
 
@@ -57,12 +59,16 @@ impl Shell {
             SiteCommand::Set { words, all } => self.set_of_sites(&words, all).await,
             SiteCommand::Unset { words, all } => self.unset_of_sites(&words, all).await,
             SiteCommand::Revoke { id } => {
+                let back = format!("tawi-controller site renew {id}");
                 if !sites::revoke(&self.controller, &id).await? {
-                    let problem = format!("there is no site {id}, or it is revoked already");
-                    return Err(Failure::refused(format!("{problem}: tawi-controller site list")));
+                    let known = sites::get(&mut *self.controller.database.read().await?, &id).await?;
+                    let since = known.ok_or_else(|| Failure::Refused(no_such_site(&id)))?.revoked_at;
+                    let since = since.map(|at| format!(", since {}", display::with_zone(at)));
+                    let since = since.unwrap_or_default();
+                    let words = format!("site {id} is revoked already{since}; to bring it back: {back}");
+                    return Err(Failure::Refused(words));
                 }
                 self.note((Action::SiteRevoked, id.as_str(), "")).await?;
-                let back = format!("tawi-controller site renew {id}");
                 let words = format!("site {id} is shut out; to bring it back: {back}");
                 self.output.say(&words, &json!({"id": id}))
             }
@@ -118,9 +124,12 @@ impl Shell {
         let mut words = format!(
             "site {id} {done}; the ticket is good once, until {until}, and says that this controller is at {addresses}\n"
         );
-        let shows_qr = !way.no_qr && !self.output.is_json && stdout().is_terminal();
-        if let Some(qr) = shows_qr.then(|| Qr::of(ticket.expose())).flatten() {
-            let _ = write!(words, "\n{}", qr.to_terminal());
+        let is_wanted = !way.no_qr && !self.output.is_json;
+        if let Some(qr) = is_wanted.then(|| Qr::of(ticket.expose())).flatten() {
+            match picture(&qr, Screen::of_standard_output(), id) {
+                Ok(picture) => words += &format!("\n{picture}"),
+                Err(why) => self.output.tell(&why),
+            }
         }
         let _ = write!(
             words,
@@ -178,37 +187,64 @@ impl Shell {
         self.output.say(&words, &json!({"id": id, "offline_bundle": directory, "addresses": addresses}))
     }
 
-    async fn list_sites(&self) -> Result<(), Failure> {
-        let sites = sites::list(&mut *self.controller.database.read().await?).await?;
-        // What was last heard says nothing while nobody hears.
+    /// Whether a controller hears the sites: what was last heard says nothing while none does. Whoever is shown that one is
+    /// online is told so.
+    pub(super) fn hears_sites(&self, is_any_online: bool) -> bool {
         let is_heard = data_directory::is_served(&self.config.data_directory);
-        if !is_heard && sites.iter().any(|site| site.presence.is_online) {
+        if !is_heard && is_any_online {
             self.output.tell("note: no controller serves from this data_directory, so that nobody knows which sites are up; start it: systemctl start tawi-controller");
         }
-        let lines: Vec<String> = sites
-            .iter()
-            .map(|site| {
-                let state = match (site.revoked_at, site.presence.is_online, site.presence.changed_at) {
-                    (Some(_), ..) => "revoked",
-                    (None, true, _) if is_heard => "up",
-                    (None, true, _) => "not known",
-                    (None, false, Some(_)) => "down",
-                    (None, false, None) => "not started",
-                };
-                format!("{:<20} {state:<12} {}", site.id.as_str(), site.name)
-            })
-            .collect();
-        let words = if lines.is_empty() {
-            "there are no sites yet: tawi-controller site add --help".to_owned()
-        } else {
-            lines.join("\n")
-        };
-        self.output.say(&words, &sites.iter().map(SiteBody::from).collect::<Vec<_>>())
+        is_heard
+    }
+
+    async fn list_sites(&self) -> Result<(), Failure> {
+        let mut reader = self.controller.database.read().await?;
+        let sites = sites::list(&mut reader).await?;
+        let routers = sites::all_routers(&mut reader).await?;
+        let served: HashSet<&SiteId> =
+            routers.iter().filter(|router| was_reached(router)).map(|router| &router.site).collect();
+        let is_heard = self.hears_sites(sites.iter().any(|site| site.presence.is_online));
+        let state = |site: &Site| state_of(site, is_heard, served.contains(&site.id));
+        let line = |site: &Site| format!("{:<20} {:<14} {}", site.id.as_str(), state(site), site.name);
+        let mut lines: Vec<String> = sites.iter().map(line).collect();
+        if lines.is_empty() {
+            lines.push("there are no sites yet: tawi-controller site add --help".to_owned());
+        }
+        let idle = sites.iter().find(|site| state(site) == NO_ROUTER);
+        self.output.say(&lines.join("\n"), &sites.iter().map(SiteBody::from).collect::<Vec<_>>())?;
+        if let Some(site) = idle.filter(|_| !self.output.is_json) {
+            let id = &site.id;
+            self.output.tell(&format!(
+                "note: the agent of {id} is connected and has reached no router yet; at the site: sudo tawi-agent router add core \
+                 192.168.88.1, with the router's own name and address; or tawi-agent doctor, where it has one"
+            ));
+        }
+        Ok(())
+    }
+
+    async fn list_routers(&self, site: Option<SiteId>) -> Result<(), Failure> {
+        let mut reader = self.controller.database.read().await?;
+        let sites = sites::list(&mut reader).await?;
+        if let Some(missing) = site.as_ref().filter(|id| !sites.iter().any(|site| site.id == **id)) {
+            return Err(Failure::Refused(no_such_site(missing)));
+        }
+        let mut routers = sites::all_routers(&mut reader).await?;
+        routers.retain(|router| site.as_ref().is_none_or(|id| router.site == *id));
+        let is_heard = self.hears_sites(sites.iter().any(|site| site.presence.is_online));
+        let online: HashSet<&SiteId> =
+            sites.iter().filter(|site| is_heard && site.presence.is_online).map(|site| &site.id).collect();
+        let shown: Vec<String> =
+            routers.iter().map(|router| router_words(router, online.contains(&router.site))).collect();
+        let none = "there are no routers yet; those that an agent serves appear by themselves, and at the site it is told of one \
+                    by: sudo tawi-agent router add";
+        let words = if shown.is_empty() { none.to_owned() } else { shown.join("\n") };
+        self.output.say(&words, &routers.iter().map(RouterBody::from).collect::<Vec<_>>())
     }
 
     pub(super) async fn router(&self, command: RouterCommand) -> Result<(), Failure> {
         let (site, name) = match command {
             RouterCommand::Add { site, name } => (site, name),
+            RouterCommand::List { site } => return self.list_routers(site).await,
             RouterCommand::Writes(wanted) => return self.router_writes(wanted).await,
         };
         let mut transaction = self.controller.database.write().await?;
@@ -231,6 +267,80 @@ impl Shell {
             }
         };
         self.output.say(&format!("router {name} of site {site} is there"), &RouterBody::from(&router))
+    }
+}
+
+/// A site whose agent has no router to work with.
+const NO_ROUTER: &str = "up, no router";
+
+fn state_of(site: &Site, is_heard: bool, is_served: bool) -> &'static str {
+    match (site.revoked_at, site.presence.is_online, site.presence.changed_at) {
+        (Some(_), ..) => "revoked",
+        (None, true, _) if !is_heard => "not known",
+        (None, true, _) if is_served => "up",
+        (None, true, _) => NO_ROUTER,
+        (None, false, Some(_)) => "down",
+        (None, false, None) => "not started",
+    }
+}
+
+/// Its release is known from the first time on.
+fn was_reached(router: &Router) -> bool {
+    router.is_reachable || !router.release.is_empty()
+}
+
+/// A router on a line, and below it what is wrong with it. What a site last said of it is not known to hold while it is away.
+fn router_words(router: &Router, is_site_online: bool) -> String {
+    let state = match router.is_reachable {
+        _ if !was_reached(router) => "never reached",
+        _ if !is_site_online => "not known",
+        true => "reachable",
+        false => "not reachable",
+    };
+    let release = if router.release.is_empty() { "-" } else { router.release.as_str() };
+    let since = router.reachable_changed_at.filter(|_| is_site_online && was_reached(router));
+    let since = since.map_or_else(|| "-".to_owned(), display::with_zone);
+    let mut words = format!(
+        "{:<20} {:<16} {state:<14} {release:<10} {since:<24} {}",
+        router.site.as_str(),
+        router.name,
+        router.id.as_str()
+    );
+    let body = RouterBody::from(router);
+    if let (Some(trouble), Some(cure)) = (body.trouble, body.cure) {
+        let _ = write!(words, "\n  {trouble}\n  cure: {cure}");
+    }
+    words
+}
+
+/// What standard output is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Screen {
+    /// A file or a pipe.
+    None,
+    /// A terminal of so many columns; 0 where it does not say.
+    Columns(u16),
+}
+
+impl Screen {
+    fn of_standard_output() -> Self {
+        if !stdout().is_terminal() {
+            return Self::None;
+        }
+        Self::Columns(tcgetwinsize(stdout()).map_or(0, |size| size.ws_col))
+    }
+}
+
+/// The code, or why it is not shown: one whose lines are broken is read by no camera.
+fn picture(qr: &Qr, screen: Screen, id: &SiteId) -> Result<String, String> {
+    match screen {
+        Screen::None => Err("the QR code is shown on a terminal only".to_owned()),
+        Screen::Columns(columns) if columns > 0 && usize::from(columns) < qr.columns() => Err(format!(
+            "the QR code is left out: it is {} columns wide, and this terminal {columns}; make it wider, and: tawi-controller site \
+             renew {id}",
+            qr.columns()
+        )),
+        Screen::Columns(_) => Ok(qr.to_terminal()),
     }
 }
 
@@ -280,4 +390,85 @@ fn write_ticket(path: &Path, text: &str) -> Result<(), Failure> {
         let _ = std::fs::remove_file(path);
         Failure::Refused(format!("--bundle: writing {shown}: {error}; is the disk full?"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::RouterId;
+    use crate::sites::Presence;
+    use tawi_shared::{IdSource, UnixMillis};
+
+    fn site(is_online: bool, changed_at: Option<UnixMillis>) -> Site {
+        Site {
+            id: SiteId::parse("nyeri-01").unwrap(),
+            name: "Nyeri".to_owned(),
+            created_at: UnixMillis(1),
+            revoked_at: None,
+            presence: Presence { is_online, changed_at, last_seen_at: changed_at },
+            agent_version: String::new(),
+            generation: 0,
+            stored_generation: 0,
+            applied_generation: 0,
+            applied_at: None,
+            failures_total: 0,
+        }
+    }
+
+    fn router(is_reachable: bool, release: &str, trouble: u16) -> Router {
+        Router {
+            id: RouterId::random(&IdSource::system()),
+            site: SiteId::parse("nyeri-01").unwrap(),
+            name: "core".to_owned(),
+            is_reachable,
+            reachable_changed_at: Some(UnixMillis(1_795_555_800_000)),
+            release: release.to_owned(),
+            trouble,
+        }
+    }
+
+    #[test]
+    fn a_site_is_up_only_where_its_agent_has_reached_a_router() {
+        let at = Some(UnixMillis(1));
+        assert_eq!(state_of(&site(true, at), true, true), "up");
+        assert_eq!(state_of(&site(true, at), true, false), "up, no router");
+        assert_eq!(state_of(&site(true, at), false, false), "not known");
+        assert_eq!(state_of(&site(false, at), true, true), "down");
+        assert_eq!(state_of(&site(false, None), true, false), "not started");
+        assert_eq!(state_of(&Site { revoked_at: at, ..site(false, at) }, true, true), "revoked");
+        assert!(was_reached(&router(false, "7.18", 0)) && was_reached(&router(true, "", 0)));
+        assert!(!was_reached(&router(false, "", 0)));
+    }
+
+    #[test]
+    fn a_router_stands_as_its_site_says_while_that_is_heard() {
+        let check = |router: &Router, is_site_online, state: &str| {
+            let words = router_words(router, is_site_online);
+            assert!(words.contains(&format!(" {state} ")), "{words}");
+            assert!(words.contains(router.id.as_str()), "{words}");
+            words
+        };
+        assert!(check(&router(true, "7.18", 0), true, "reachable").contains("7.18       2026-"));
+        assert!(check(&router(false, "7.18", 1), true, "not reachable").contains("\n  cure: "));
+        check(&router(true, "7.18", 0), false, "not known");
+        check(&router(false, "", 0), true, "never reached");
+    }
+
+    #[test]
+    fn a_code_is_shown_where_it_is_whole_and_otherwise_said_to_be_missing() {
+        let (qr, id) = (Qr::of("tawi1.x").unwrap(), SiteId::parse("nyeri-01").unwrap());
+        let columns = u16::try_from(qr.columns()).unwrap();
+        let widest =
+            qr.to_terminal().lines().map(|line| line.chars().filter(|c| " █▀▄".contains(*c)).count()).max();
+        assert_eq!(widest, Some(qr.columns()));
+        for screen in [Screen::Columns(0), Screen::Columns(columns), Screen::Columns(200)] {
+            assert_eq!(picture(&qr, screen, &id), Ok(qr.to_terminal()));
+        }
+        let narrow = picture(&qr, Screen::Columns(columns - 1), &id).unwrap_err();
+        assert!(
+            narrow.contains(&format!("{columns} columns")) && narrow.ends_with("site renew nyeri-01"),
+            "{narrow}"
+        );
+        assert!(picture(&qr, Screen::None, &id).unwrap_err().contains("on a terminal only"));
+    }
 }

@@ -8,16 +8,21 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
+use tawi_shared::UnixMillis;
 use tawi_shared::wire::Setting;
 use utoipa::ToSchema;
 
 use super::{Changed, SiteSettings, Wanted};
 use crate::ids::SiteId;
 use crate::live::Hint;
+use crate::plain::line_of;
 use crate::sites;
 use crate::staff::Permission;
 use crate::web::Web;
 use crate::web::api::{ApiError, Begun, Caller, Problem, Route, Write, at_ms, reader};
+
+/// The longest name of a setting that an answer repeats, in characters: ours have 18.
+const NAME_CHARACTERS: usize = 40;
 
 /// What is set for a site.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -70,14 +75,14 @@ pub struct SettingsChange {
 impl SettingsBody {
     /// Of a site.
     #[must_use]
-    pub fn of(site: &SiteId, settings: &SiteSettings) -> Self {
+    pub fn of(site: &SiteId, settings: &SiteSettings, now: UnixMillis) -> Self {
         let body = |(setting, value): (&Setting, &String)| {
-            let stand = settings.stand(*setting);
+            let stand = settings.stand(*setting, now);
             SettingBody {
                 name: setting.as_str().to_owned(),
                 value: value.clone(),
                 standing: stand.as_str().to_owned(),
-                detail: stand.why().to_owned(),
+                detail: stand.why(),
             }
         };
         let heard = settings.heard.as_ref();
@@ -117,7 +122,7 @@ pub(crate) async fn get_one(
     let mut reader = reader(&web).await?;
     sites::get(&mut reader, &id).await?.ok_or_else(missing)?;
     let settings = super::of_site(&mut reader, &id).await?;
-    Ok(Json(SettingsBody::of(&id, &settings)))
+    Ok(Json(SettingsBody::of(&id, &settings, web.controller.clock.now())))
 }
 
 /// Sets settings of a site's agent, or takes them back. The site is told at once, or when it is heard again; read them again to
@@ -159,7 +164,7 @@ pub(crate) async fn change(
             return Err(ApiError::invalid(&format!("set.{}", setting.as_str()), bad.to_string()));
         }
     };
-    let (body, live) = (SettingsBody::of(&id, &settings), web.controller.live.clone());
+    let (body, live) = (SettingsBody::of(&id, &settings, now), web.controller.live.clone());
     let tell = move || {
         live.ring_outbox();
         live.tell(Hint::Site(id));
@@ -169,7 +174,9 @@ pub(crate) async fn change(
 
 fn wanted_of(change: &SettingsChange) -> Result<Wanted, ApiError> {
     let setting = |field: &str, name: &str| {
-        Setting::parse(name).ok_or_else(|| ApiError::invalid(field, format!("use {}", names())))
+        let shown = line_of(name, NAME_CHARACTERS);
+        let unknown = || format!("there is no setting {shown:?}; there are {}", names());
+        Setting::parse(name).ok_or_else(|| ApiError::invalid(field, unknown()))
     };
     let mut wanted = Wanted::new();
     for (name, value) in &change.set {

@@ -14,6 +14,7 @@ pub(crate) mod pages;
 pub(crate) mod store;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 use tawi_shared::settings::BadValue;
@@ -23,10 +24,13 @@ use crate::audit::{self, Action, Actor};
 use crate::database::Connection;
 use crate::ids::{IdSource, SiteId};
 use crate::plain::line_of;
-use crate::sites::{self, SiteError};
+use crate::sites::{self, Presence, SiteError};
 
 /// The longest words of an agent that are kept of one value, in characters.
 const WHY_CHARACTERS: usize = 200;
+/// How long a site that is connected may take to answer before its release is a likely reason. It takes seconds, unless its line
+/// is metered and has told much in this hour.
+const ANSWER_TAKES: Duration = Duration::from_secs(60);
 
 /// What an agent said last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,13 +58,44 @@ pub struct SiteSettings {
     pub values: BTreeMap<Setting, String>,
     /// What its agent said.
     pub heard: Option<Heard>,
+    /// Whether its agent is connected.
+    pub presence: Presence,
+}
+
+/// Why a site has not spoken of the last change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// It is connected: told now, or a moment ago.
+    Told,
+    /// It is connected, and should have answered.
+    Unanswered,
+    /// It is away.
+    Away,
+    /// It was never there.
+    NotStarted,
+}
+
+impl Wait {
+    /// What is to be said of the site, behind its name.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Told => "is connected and is being told; its answer takes seconds",
+            Self::Unanswered => {
+                "is connected and has not answered for more than a minute; an agent of an older release never does, and a \
+                 metered line may have to wait for the next hour"
+            }
+            Self::Away => "is away, and is told when it is back",
+            Self::NotStarted => "has not started yet, and is told when it first connects",
+        }
+    }
 }
 
 /// Where one value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stand<'a> {
     /// The agent has not said anything of this revision.
-    Waiting,
+    Waiting(Wait),
     /// It is in force.
     Applied,
     /// The agent does not take it.
@@ -69,12 +104,12 @@ pub enum Stand<'a> {
     NotAllowed,
 }
 
-impl<'a> Stand<'a> {
+impl Stand<'_> {
     /// The word in the API and on the command line.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Waiting => "waiting",
+            Self::Waiting(_) => "waiting",
             Self::Applied => "applied",
             Self::Refused(_) => "refused",
             Self::NotAllowed => "not allowed",
@@ -83,12 +118,12 @@ impl<'a> Stand<'a> {
 
     /// Why, for people; empty where there is nothing to say.
     #[must_use]
-    pub fn why(self) -> &'a str {
+    pub fn why(self) -> String {
         match self {
-            Self::Waiting => "its agent has not been heard since; one of an older release says nothing",
-            Self::NotAllowed => "agent.toml at the site says settings_from_head_office = false",
-            Self::Refused(why) => why,
-            Self::Applied => "",
+            Self::Waiting(wait) => format!("the site {}", wait.words()),
+            Self::NotAllowed => "agent.toml at the site says settings_from_head_office = false".to_owned(),
+            Self::Refused(why) => why.to_owned(),
+            Self::Applied => String::new(),
         }
     }
 }
@@ -96,9 +131,9 @@ impl<'a> Stand<'a> {
 impl SiteSettings {
     /// Where one of its values stands.
     #[must_use]
-    pub fn stand(&self, setting: Setting) -> Stand<'_> {
+    pub fn stand(&self, setting: Setting, now: UnixMillis) -> Stand<'_> {
         match self.heard.as_ref().filter(|heard| heard.revision == self.revision) {
-            None => Stand::Waiting,
+            None => Stand::Waiting(self.wait(now)),
             Some(heard) if !heard.is_allowed => Stand::NotAllowed,
             Some(heard) => heard.refused.get(&setting).map_or(Stand::Applied, |why| Stand::Refused(why)),
         }
@@ -108,6 +143,18 @@ impl SiteSettings {
     #[must_use]
     pub fn is_waited_for(&self) -> bool {
         self.revision > 0 && self.heard.as_ref().is_none_or(|heard| heard.revision != self.revision)
+    }
+
+    /// Why the site has not spoken of the last change, where it has not.
+    #[must_use]
+    pub fn wait(&self, now: UnixMillis) -> Wait {
+        let Some(since) = self.presence.changed_at else { return Wait::NotStarted };
+        if !self.presence.is_online {
+            return Wait::Away;
+        }
+        // It could not answer before it was told, and was told once both were so.
+        let told_at = self.set.as_ref().map_or(since, |(_, set_at)| since.max(*set_at));
+        if now.since(told_at) > ANSWER_TAKES { Wait::Unanswered } else { Wait::Told }
     }
 
     /// As they travel.
@@ -241,4 +288,32 @@ pub async fn take(
         refused,
     };
     store::heard(connection, site, &heard, &run_of(standing.boot_id, store_epoch)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_setting_waits_is_said_as_it_is() {
+        let now = UnixMillis(1_795_555_800_000);
+        let ago = |seconds| now.minus(Duration::from_secs(seconds));
+        let check = |is_online, changed_at, set_seconds_ago, expected: Wait, words: &str| {
+            let settings = SiteSettings {
+                revision: 1,
+                set: Some(("cli:owner".to_owned(), ago(set_seconds_ago))),
+                values: BTreeMap::from([(Setting::LogLevel, "debug".to_owned())]),
+                heard: None,
+                presence: Presence { is_online, changed_at, last_seen_at: changed_at },
+            };
+            let stand = settings.stand(Setting::LogLevel, now);
+            assert_eq!((stand, stand.as_str()), (Stand::Waiting(expected), "waiting"));
+            assert!(stand.why().starts_with("the site ") && stand.why().contains(words), "{}", stand.why());
+        };
+        check(true, Some(ago(9_000)), 3, Wait::Told, "takes seconds");
+        check(true, Some(ago(3)), 9_000, Wait::Told, "takes seconds");
+        check(true, Some(ago(9_000)), 61, Wait::Unanswered, "older release");
+        check(false, Some(ago(9_000)), 61, Wait::Away, "when it is back");
+        check(false, None, 61, Wait::NotStarted, "when it first connects");
+    }
 }

@@ -44,13 +44,13 @@ impl SettingsView {
     pub(crate) fn of(settings: &SiteSettings, now: UnixMillis) -> Self {
         let row = |setting: &Setting| {
             let value = settings.values.get(setting).cloned();
-            let stand = value.as_ref().map(|_| settings.stand(*setting));
+            let stand = value.as_ref().map(|_| settings.stand(*setting, now));
             SettingView {
                 name: setting.as_str(),
                 label: label_of(*setting),
                 value: value.unwrap_or_default(),
                 badge: stand.map(badge_of),
-                why: stand.map(Stand::why).unwrap_or_default().to_owned(),
+                why: stand.map(Stand::why).unwrap_or_default(),
             }
         };
         let heard = settings.heard.as_ref().filter(|heard| heard.revision == settings.revision);
@@ -66,7 +66,7 @@ impl SettingsView {
 
 fn badge_of(stand: Stand<'_>) -> Badge {
     match stand {
-        Stand::Waiting => Badge::idle("on the way"),
+        Stand::Waiting(_) => Badge::idle("on the way"),
         Stand::Applied => Badge::good("in force"),
         Stand::Refused(_) => Badge::bad("refused"),
         Stand::NotAllowed => Badge::bad("not allowed"),

@@ -10,6 +10,7 @@ use super::{Heard, SiteSettings};
 use crate::columns;
 use crate::database::{Connection, Row};
 use crate::ids::SiteId;
+use crate::sites::Presence;
 
 /// Makes sure that a site has its row, and holds that until the transaction ends.
 pub(super) async fn hold(
@@ -144,8 +145,9 @@ pub(crate) async fn sites_to_tell(connection: &mut Connection) -> Result<Vec<Sit
 
 pub(super) async fn of_site(connection: &mut Connection, site: &SiteId) -> Result<SiteSettings, sqlx::Error> {
     let standing = sqlx::query(
-        "SELECT revision, set_by, set_at, heard_revision, heard_at, is_allowed, is_kept, refused \
-         FROM site_settings_standing WHERE site_id = $1",
+        "SELECT t.revision, t.set_by, t.set_at, t.heard_revision, t.heard_at, t.is_allowed, t.is_kept, t.refused, \
+                s.is_online, s.online_changed_at, s.last_seen_at \
+         FROM site_settings_standing t JOIN sites s ON s.id = t.site_id WHERE t.site_id = $1",
     )
     .bind(site.as_str())
     .fetch_optional(&mut *connection)
@@ -164,7 +166,13 @@ pub(super) async fn of_site(connection: &mut Connection, site: &SiteId) -> Resul
     }
     let set = (standing.try_get("set_by")?, columns::instant(&standing, "set_at")?);
     let revision = columns::unsigned(&standing, "revision")?;
-    Ok(SiteSettings { revision, set: Some(set).filter(|_| revision > 0), values, heard: read(&standing)? })
+    let presence = Presence {
+        is_online: columns::truth(&standing, "is_online")?,
+        changed_at: columns::instant_or_none(&standing, "online_changed_at")?,
+        last_seen_at: columns::instant_or_none(&standing, "last_seen_at")?,
+    };
+    let set = Some(set).filter(|_| revision > 0);
+    Ok(SiteSettings { revision, set, values, heard: read(&standing)?, presence })
 }
 
 fn read(row: &Row) -> Result<Option<Heard>, sqlx::Error> {

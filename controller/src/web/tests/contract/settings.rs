@@ -30,6 +30,8 @@ pub(super) async fn all(api: &mut Checker, served: &Served) {
     ] {
         assert_eq!(api.post(described, &path, &wrong).await["error"]["code"], "invalid", "{wrong}");
     }
+    let wrong = api.post(described, &path, &json!({"unset": ["log_levels"]})).await;
+    assert!(wrong["error"]["message"].as_str().unwrap().contains("log_levels"), "{wrong}");
     assert_eq!(api.post(described, "/api/sites/nowhere/settings", &set).await["error"]["code"], "not_found");
     let audited =
         "SELECT detail FROM audit_log WHERE action = 'site.settings_changed' AND detail LIKE 'report%'";
