@@ -36,9 +36,15 @@ It has to be signed by the key in [upgrade] release_key of controller.toml, and 
         /// What release sign made
         file: PathBuf,
     },
-    /// List the releases that are here
+    /// List the releases that are here, the newest version first
+    #[command(after_help = "Examples:
+  tawi-controller release list
+  tawi-controller release list --json | jq -r '.[].manifest.version'")]
     List,
     /// Remove a version, for all kinds of machines
+    #[command(after_help = "Example:
+  tawi-controller release remove 0.2.0
+Sites that run it keep it. One that goes out to sites now is removed after: tawi-controller upgrade stop")]
     Remove {
         /// Which version
         #[arg(value_name = "VERSION")]
@@ -97,9 +103,16 @@ Sites go back by themselves; starting again has those that failed try anew.")]
   tawi-controller upgrade status --json | jq '.sites[] | select(.standing == \"rolled back\")'")]
     Status,
     /// Begin no further wave; sites that were told go on
+    #[command(after_help = "Example:
+  tawi-controller upgrade pause
+It goes on with: tawi-controller upgrade resume")]
     Pause,
     /// Go on
+    #[command(after_help = "Example:\n  tawi-controller upgrade resume")]
     Resume,
     /// End it: sites that run the version keep it, the others stay as they are
+    #[command(after_help = "Example:
+  tawi-controller upgrade stop
+One that was stopped does not go on; tawi-controller upgrade start begins it anew.")]
     Stop,
 }

@@ -10,14 +10,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tawi_shared::Clock;
-use tawi_shared::release::{BINARY_BYTES, FILE_BYTES, Manifest, Mark, Sha256, SigningKey, Version};
+use tawi_shared::release::{BINARY_BYTES, FILE_BYTES, KEY_FORM, Manifest, Mark, Sha256, SigningKey, Version};
 use tawi_shared::wire::ReleaseStanding;
 
 use super::output::Output;
 use super::release_arguments::{ReleaseCommand, SignArguments, UpgradeCommand};
 use super::{Failure, Shell};
 use crate::audit::Action;
-use crate::ids::IdSource;
+use crate::ids::{IdSource, SiteId};
 use crate::releases::rollout::{self, NewRollout, Started};
 use crate::releases::{Release, Rollout, RolloutSite, Standing, files, store};
 use crate::web::display;
@@ -26,6 +26,8 @@ use crate::web::display;
 const PRIVATE_FORM: &str = "tawiprivate1.";
 const PRIVATE_FILE: &str = "release.key";
 const PUBLIC_FILE: &str = "release.pub";
+/// Sites that are named in a warning.
+const NAMED: usize = 3;
 /// A key and some words.
 const KEY_BYTES: u64 = 4_096;
 /// As small as it becomes: a release is made once and paid for by each site.
@@ -79,15 +81,25 @@ fn read_key(path: &Path) -> Result<SigningKey, Failure> {
         Failure::refused(format!("{}: {why}\n  cure: {cure}", path.display()))
     };
     let file = File::open(path).map_err(|error| unusable(&error.to_string()))?;
-    if file.metadata()?.mode() & 0o077 != 0 {
+    let mode = file.metadata()?.mode();
+    let mut text = String::new();
+    file.take(KEY_BYTES).read_to_string(&mut text).map_err(|_| unusable("it is no text"))?;
+    if text.lines().any(|line| line.trim().starts_with(KEY_FORM)) {
+        let private = path.with_file_name(PRIVATE_FILE);
+        return Err(Failure::refused(format!(
+            "{}: this is the public half of the key, which signs nothing\n  cure: name the private half, which release new-key made \
+             beside it: {}",
+            path.display(),
+            private.display()
+        )));
+    }
+    if mode & 0o077 != 0 {
         let cure = format!("chmod 600 {}", path.display());
         return Err(Failure::refused(format!(
             "{}: others can read the private key\n  cure: {cure}",
             path.display()
         )));
     }
-    let mut text = String::new();
-    file.take(KEY_BYTES).read_to_string(&mut text).map_err(|_| unusable("it is no text"))?;
     let word = text.lines().find_map(|line| line.trim().strip_prefix(PRIVATE_FORM));
     let seed: Option<[u8; 32]> = word.and_then(|word| URL_SAFE_NO_PAD.decode(word).ok()?.try_into().ok());
     seed.and_then(|seed| SigningKey::from_seed(&seed))
@@ -180,8 +192,8 @@ impl Shell {
             Failure::refused(format!("no release key is known here\n  cure: {cure}"))
         })?;
         let directory = room.directory().ok_or_else(|| Failure::refused("there is no data directory"))?;
-        let (signed, manifest) =
-            files::take(path, directory, key).map_err(|error| Failure::refused(error.to_string()))?;
+        let (signed, manifest) = files::take(path, directory, key)
+            .map_err(|error| Failure::refused(format!("{error}\n  cure: {}", error.cure())))?;
         let release = Release { signed, manifest, added_at: self.controller.clock.now() };
         let (version, target) = (release.manifest.version.to_string(), release.manifest.target.clone());
         let mut transaction = self.controller.database.write().await?;
@@ -266,7 +278,11 @@ impl Shell {
         let refused = match rollout::start(&mut transaction, new, by, now).await? {
             Started::Started(rollout) => {
                 let sites = store::rollout_sites(&mut transaction, rollout.number).await?;
+                let newer = rollout::newer_than(&mut transaction, &rollout).await?;
                 transaction.commit().await?;
+                if let Some(warning) = warning_of(&version, &newer) {
+                    self.output.tell(&warning);
+                }
                 return self.output.say(&picture(&rollout, &sites), &value(&rollout, &sites));
             }
             Started::NoSuchRelease => format!("there is no {version} here\n  cure: tawi-controller release add FILE.release"),
@@ -307,6 +323,21 @@ impl Shell {
     }
 }
 
+/// What is said of sites that run a newer version than goes out.
+fn warning_of(version: &str, newer: &[SiteId]) -> Option<String> {
+    let mut named: Vec<String> = newer.iter().take(NAMED).map(ToString::to_string).collect();
+    match newer.len().saturating_sub(NAMED) {
+        _ if named.is_empty() => return None,
+        0 => {}
+        more => named.push(format!("{more} more")),
+    }
+    Some(format!(
+        "WARNING: newer than {version} is what runs at {}: they will refuse it, which stops the rollout\n  cure: tawi-controller \
+         upgrade stop, then start it with --sites for the others; or sign {version} with --allow-downgrade and add it again",
+        named.join(", ")
+    ))
+}
+
 fn described(release: &Release) -> Value {
     json!({"manifest": release.manifest, "added_at_ms": release.added_at.0})
 }
@@ -331,20 +362,27 @@ fn value(rollout: &Rollout, sites: &[RolloutSite]) -> Value {
     json!({
         "number": rollout.number, "version": rollout.version, "standing": rollout.standing, "why": rollout.why,
         "waves": rollout.waves, "wave": rollout.wave, "soak_seconds": rollout.soak.as_secs(),
-        "started_by": rollout.started_by, "started_at_ms": rollout.started_at.0,
+        "started_by": rollout.started_by, "started_at_ms": rollout.started_at.0, "changed_at_ms": rollout.changed_at.0,
         "sites": sites.iter().map(site).collect::<Vec<_>>(),
     })
 }
 
+/// How it stands, since when, and when it was started.
+fn heading(rollout: &Rollout) -> String {
+    let (standing, at) = (rollout.standing.as_str(), display::with_zone);
+    let why = if rollout.why.is_empty() { String::new() } else { format!(": {}", rollout.why) };
+    let since = match rollout.standing {
+        // A wave that begins changes nothing of how it stands.
+        Standing::Running if rollout.changed_at <= rollout.wave_began_at => String::new(),
+        _ => format!(" since {}", at(rollout.changed_at)),
+    };
+    let (version, started, by) = (&rollout.version, at(rollout.started_at), &rollout.started_by);
+    format!("{version} {standing}{since}{why}; started {started} by {by}\n")
+}
+
 /// A bar for each wave, and a line for each site that was told.
 fn picture(rollout: &Rollout, sites: &[RolloutSite]) -> String {
-    let why = if rollout.why.is_empty() { String::new() } else { format!(": {}", rollout.why) };
-    let mut text = format!(
-        "{} {}{why}, since {}\n",
-        rollout.version,
-        rollout.standing.as_str(),
-        display::with_zone(rollout.started_at)
-    );
+    let mut text = heading(rollout);
     for (wave, percent) in rollout.waves.iter().enumerate() {
         let all: Vec<_> = sites.iter().filter(|site| site.wave == wave).collect();
         let count = |wanted: &[ReleaseStanding]| {
@@ -417,9 +455,60 @@ mod tests {
         );
         assert!(manifest.file_bytes < 200 && manifest.binary_bytes > 4_000);
         assert!(matches!(sign(&signing("a.release"), output), Err(Failure::Refused(_))), "not overwritten");
+        let refused = |outcome: Result<(), Failure>| match outcome {
+            Err(Failure::Refused(words)) => words,
+            other => panic!("{other:?}"),
+        };
+        let public_half = SignArguments { key: keys.join(PUBLIC_FILE), ..signing("b.release") };
+        let words = refused(sign(&public_half, output));
+        assert!(words.contains("public half") && words.ends_with("keys/release.key"), "{words}");
+        let stranger = SigningKey::from_seed(&[9; 32]).unwrap().public();
+        for (file, key, cure) in
+            [("a.release", &stranger, "public half is release_key"), ("none", &public, "release sign made")]
+        {
+            let error = files::take(&directory.path().join(file), &kept, key).unwrap_err();
+            assert!(error.cure().contains(cure), "{error}: {}", error.cure());
+        }
         fs::write(&binary, b"\x7fELF").unwrap();
         assert!(
             matches!(sign(&signing("b.release"), output), Err(Failure::Refused(words)) if words.contains("no program of the agent"))
         );
+    }
+
+    #[test]
+    fn sites_that_will_refuse_are_named_up_to_three() {
+        let newer: Vec<SiteId> = (1..=5).map(|at| SiteId::parse(&format!("site-{at}")).unwrap()).collect();
+        assert_eq!(warning_of("0.2.0", &[]), None);
+        let said = |count: usize| warning_of("0.2.0", &newer[..count]).unwrap();
+        assert!(said(1).contains("runs at site-1: they"), "{}", said(1));
+        assert!(said(5).contains("runs at site-1, site-2, site-3, 2 more: they"), "{}", said(5));
+    }
+
+    #[test]
+    fn how_a_rollout_stands_has_its_start_and_its_last_change() {
+        let at = |minutes: i64| tawi_shared::UnixMillis(1_795_555_800_000 + minutes * 60_000);
+        let rollout = |standing, why: &str, wave_began, changed| Rollout {
+            number: 1,
+            version: "0.2.0".into(),
+            waves: vec![100],
+            soak: std::time::Duration::from_secs(1),
+            standing,
+            why: why.into(),
+            wave: 0,
+            wave_began_at: at(wave_began),
+            started_by: "cli:amina".into(),
+            started_at: at(0),
+            changed_at: at(changed),
+        };
+        let check = |rollout: Rollout, expected: &str| {
+            let told = heading(&rollout).replace("2026-11-25 ", "").replace(":00 EAT", "");
+            assert_eq!(told, format!("0.2.0 {expected}; started 00:30 by cli:amina\n"));
+        };
+        check(rollout(Standing::Running, "", 0, 0), "running");
+        check(rollout(Standing::Running, "", 5, 5), "running");
+        check(rollout(Standing::Running, "", 5, 9), "running since 00:39");
+        check(rollout(Standing::Paused, "", 5, 7), "paused since 00:37");
+        check(rollout(Standing::Stopped, "by cli:amina", 0, 12), "stopped since 00:42: by cli:amina");
+        check(rollout(Standing::Done, "", 5, 20), "done since 00:50");
     }
 }

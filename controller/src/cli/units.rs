@@ -38,6 +38,10 @@ pub fn bandwidth(text: &str) -> Result<Bandwidth, &'static str> {
     scaled(text, &UNITS, "write a speed as 10M or 512k; 0 for no limit").map(Bandwidth::from_bits_per_second)
 }
 
+/// The units are those of [`validity`], in short.
+const LENGTH_OF_TIME: &str =
+    "write a length of time with its unit, s, m, h or d for seconds to days: 90s, 45m, 24h or 30d";
+
 /// Reads a length of time: `30d`, `24h`, `90m`, `45s`.
 ///
 /// # Errors
@@ -58,7 +62,7 @@ pub fn validity(text: &str) -> Result<Duration, &'static str> {
         ("minutes", 60),
         ("s", 1),
     ];
-    scaled(text, &UNITS, "write a length of time as 30d, 24h or 90m").map(Duration::from_secs)
+    scaled(text, &UNITS, LENGTH_OF_TIME).map(Duration::from_secs)
 }
 
 /// Reads an amount of data in decimal units: `50GB`, `500MB`.
@@ -196,7 +200,11 @@ mod tests {
             assert!(bandwidth(bad).is_err(), "{bad}");
         }
         for bad in ["30", "d", "1y"] {
-            assert!(validity(bad).is_err(), "{bad}");
+            let why = validity(bad).unwrap_err();
+            assert!(why.contains("its unit, s, m, h or d"), "{bad}: {why}");
+        }
+        for unit in ["s", "m", "h", "d"] {
+            assert!(validity(&format!("3{unit}")).is_ok(), "{unit} is said to be accepted");
         }
         assert!(data("50").is_err(), "a bare number could be anything");
     }

@@ -35,8 +35,34 @@ pub enum FileError {
         source: BadRelease,
     },
     /// What follows the manifest is not what it says.
-    #[error("{}: it is damaged: what follows the manifest is not what was signed; copy it again", .0.display())]
+    #[error("{}: it is damaged: what follows the manifest is not what was signed", .0.display())]
     Damaged(PathBuf),
+}
+
+impl FileError {
+    /// What a person does about it.
+    #[must_use]
+    pub fn cure(&self) -> &'static str {
+        match self {
+            Self::Disk { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "name the file that tawi-controller release sign made"
+            }
+            Self::Disk { .. } => {
+                "make it readable for the controller's user, and look whether the disk is full"
+            }
+            Self::Bad { source: BadRelease::Stranger, .. } => {
+                "sign it with the key whose public half is release_key under [upgrade] in controller.toml; if another key is to be \
+                 trusted from now on, write that there"
+            }
+            Self::Bad { source: BadRelease::Manifest | BadRelease::TooLarge, .. } => {
+                "sign it with this version of tawi-controller, or upgrade the controller first"
+            }
+            Self::Bad { source: BadRelease::NoFile, .. } => {
+                "name the file that tawi-controller release sign made, copied whole"
+            }
+            Self::Damaged(_) => "copy it again from the builder's machine",
+        }
+    }
 }
 
 /// Copies what a release file holds into the directory, if `key` signed it and it is whole.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tawi_shared::release::Sha256;
+use tawi_shared::release::{Sha256, Version};
 use tawi_shared::wire::{ReleaseStanding, ReleaseStandingV1};
 use tawi_shared::{IdSource, UnixMillis};
 
@@ -97,6 +97,23 @@ pub async fn start(
     let detail = format!("{} to {} sites, rollout {number}", rollout.version, sites.len());
     audit::record(connection, actor, (Action::RolloutStarted, &rollout.version, &detail), ids, now).await?;
     Ok(Started::Started(rollout))
+}
+
+/// The sites of a rollout that will refuse it, because their agents run a newer version than was signed to go back to. Each
+/// refusal counts as a failure, and a few of them stop a rollout.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn newer_than(connection: &mut Connection, rollout: &Rollout) -> Result<Vec<SiteId>, sqlx::Error> {
+    let releases = store::releases_of(connection, &rollout.version).await?;
+    // Which kind of machine a site is nobody knows here: one release that may not be gone back to is reason enough.
+    if releases.iter().all(|release| release.manifest.allow_downgrade) {
+        return Ok(Vec::new());
+    }
+    let Ok(version) = rollout.version.parse::<Version>() else { return Ok(Vec::new()) };
+    let running = store::versions_of(connection, rollout.number).await?;
+    let is_newer = |text: &str| text.parse::<Version>().is_ok_and(|running| running > version);
+    Ok(running.into_iter().filter(|(_, text)| is_newer(text)).map(|(site, _)| site).collect())
 }
 
 /// Has the rollout of this number go on, wait or end; `None` where this cannot be done to it. Only the newest can be open.

@@ -60,10 +60,13 @@ pub(crate) async fn insert_release(
     Ok(done.rows_affected() == 1)
 }
 
+/// The newest version first: its order is not that of its letters, which is all that the database knows.
 pub(crate) async fn releases(connection: &mut Connection) -> Result<Vec<Release>, sqlx::Error> {
-    let query = format!("SELECT {RELEASE_COLUMNS} FROM releases ORDER BY added_at DESC, target");
+    let query = format!("SELECT {RELEASE_COLUMNS} FROM releases ORDER BY target");
     let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(connection).await?;
-    rows.iter().map(read_release).collect()
+    let mut releases: Vec<Release> = rows.iter().map(read_release).collect::<Result<_, _>>()?;
+    releases.sort_by(|one, other| other.manifest.version.cmp(&one.manifest.version));
+    Ok(releases)
 }
 
 pub(crate) async fn releases_of(
@@ -192,6 +195,21 @@ pub(crate) async fn rollout_sites(
     let rows =
         sqlx::query(sqlx::AssertSqlSafe(query)).bind(signed_number(number)).fetch_all(connection).await?;
     rows.iter().map(read_site).collect()
+}
+
+/// Which version each site of a rollout runs; empty where it never said.
+pub(super) async fn versions_of(
+    connection: &mut Connection,
+    number: u64,
+) -> Result<Vec<(SiteId, String)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT r.site_id, s.agent_version FROM rollout_sites r JOIN sites s ON s.id = r.site_id \
+         WHERE r.rollout = $1 ORDER BY r.site_id",
+    )
+    .bind(signed_number(number))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((columns::parsed(row, "site_id")?, row.try_get("agent_version")?))).collect()
 }
 
 /// How one site stands with a rollout, if it is of it.

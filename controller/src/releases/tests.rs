@@ -136,6 +136,56 @@ async fn waves_begin_one_after_the_other_and_everything_is_in_the_audit_log() {
 }
 
 #[tokio::test]
+async fn who_runs_a_newer_version_is_known_beforehand_to_refuse_what_may_not_be_gone_back_to() {
+    let (_directory, database) = database(3).await;
+    let (ids, actor) = (IdSource::system(), Actor::CommandLine("root".into()));
+    let mut transaction = database.write().await.unwrap();
+    for (at, version) in [(0, "0.10.0"), (1, "0.2.0"), (2, "")] {
+        sqlx::query("UPDATE sites SET agent_version = $2 WHERE id = $1")
+            .bind(id(at).as_str().to_owned())
+            .bind(version)
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+    }
+    let started = rollout::start(&mut transaction, new(&[100]), (&actor, &ids), UnixMillis(1)).await.unwrap();
+    let Started::Started(rollout) = started else { panic!("{started:?}") };
+    assert_eq!(rollout::newer_than(&mut transaction, &rollout).await.unwrap(), [id(0)]);
+    for (target, file) in [("x86_64-linux-gnu", b"one".as_slice()), ("aarch64-linux-gnu", b"two")] {
+        let Release { manifest, added_at, .. } = release(target, file);
+        let manifest = Manifest { allow_downgrade: true, ..manifest };
+        let signed = Release { signed: key().sign(&manifest), manifest, added_at };
+        assert!(store::insert_release(&mut transaction, &signed).await.unwrap(), "the same file signed anew");
+    }
+    assert_eq!(rollout::newer_than(&mut transaction, &rollout).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn releases_stand_by_the_order_of_versions_and_not_of_letters() {
+    let (_directory, database) = database(0).await;
+    let mut transaction = database.write().await.unwrap();
+    for version in ["0.10.0", "0.9.0", "0.10.0-rc.1"] {
+        let Release { manifest, added_at, .. } = release("x86_64-linux-gnu", version.as_bytes());
+        let manifest = Manifest { version: version.parse().unwrap(), ..manifest };
+        let signed = Release { signed: key().sign(&manifest), manifest, added_at };
+        assert!(store::insert_release(&mut transaction, &signed).await.unwrap());
+    }
+    let releases = store::releases(&mut transaction).await.unwrap();
+    let shown: Vec<_> =
+        releases.iter().map(|one| format!("{} {}", one.manifest.version, one.manifest.target)).collect();
+    assert_eq!(
+        shown,
+        [
+            "0.10.0 x86_64-linux-gnu",
+            "0.10.0-rc.1 x86_64-linux-gnu",
+            "0.9.0 x86_64-linux-gnu",
+            "0.2.0 aarch64-linux-gnu",
+            "0.2.0 x86_64-linux-gnu"
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_failure_of_the_first_wave_stops_a_rollout_and_the_next_asks_anew() {
     let (_directory, database) = database(3).await;
     let (ids, actor) = (IdSource::system(), Actor::CommandLine("root".into()));
