@@ -28,6 +28,7 @@ use crate::messages::settings::{RawSms, SmsSettings, SmsSettingsError};
 use crate::money::Money;
 use crate::mpesa::settings::{self as mpesa, MpesaSettings, MpesaSettingsError, RawMpesa};
 use crate::payments::counter::Limits;
+use crate::users;
 use tawi_shared::release::ReleaseKey;
 
 /// Where the packaged unit looks for the file.
@@ -140,7 +141,7 @@ pub struct Environment {
     pub credentials_directory: Option<PathBuf>,
     /// Whether colours are unwanted: `NO_COLOR` is set and not empty (<https://no-color.org>).
     pub is_colour_unwanted: bool,
-    /// Who is at the shell: `SUDO_USER`, or else `USER`. It is written into the audit log.
+    /// Who is at the shell, as [`users::at_the_shell`] knows. It is written into the audit log.
     pub shell_user: String,
     /// How often systemd wants to hear from us: `WATCHDOG_USEC`.
     pub watchdog: Option<Duration>,
@@ -152,10 +153,11 @@ impl Environment {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     pub fn read() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let passwd = std::fs::read_to_string(users::PASSWD).unwrap_or_default();
         Self {
             credentials_directory: text("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             is_colour_unwanted: std::env::var_os("NO_COLOR").is_some_and(|text| !text.is_empty()),
-            shell_user: text("SUDO_USER").or_else(|| text("USER")).unwrap_or_else(|| "unknown".to_owned()),
+            shell_user: users::at_the_shell(text, &passwd, rustix::process::geteuid().as_raw()),
             watchdog: text("WATCHDOG_USEC").and_then(|text| text.parse().ok()).map(Duration::from_micros),
         }
     }

@@ -46,6 +46,7 @@ pub mod subscriptions;
 pub mod top_ups;
 pub mod turns;
 pub mod usage;
+pub mod users;
 pub mod web;
 
 #[cfg(test)]

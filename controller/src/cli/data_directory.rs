@@ -11,6 +11,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::Failure;
+use crate::users::{PASSWD, user_name};
 
 const ROOT: u32 = 0;
 
@@ -27,8 +28,9 @@ pub(super) fn prepare(directory: &Path) -> Result<(), Failure> {
     if !would_lock_out(own.uid(), owner) {
         return Ok(());
     }
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = user_name(&passwd, owner);
+    // Users that come from elsewhere than this file are named as sudo takes them.
+    let passwd = fs::read_to_string(PASSWD).unwrap_or_default();
+    let name = user_name(&passwd, owner).map_or_else(|| format!("'#{owner}'"), str::to_owned);
     let problem = format!("data_directory: {} belongs to {name}", directory.display());
     let reason = "files made by root would lock the controller out of it";
     Err(Failure::refused(format!("{problem}, and {reason}\n  cure: sudo -u {name} tawi-controller …")))
@@ -77,19 +79,6 @@ fn would_lock_out(user: u32, owner: u32) -> bool {
     user == ROOT && owner != ROOT
 }
 
-/// The name of a user, or `'#997'` as sudo takes it, for users that come from elsewhere than the file.
-fn user_name(passwd: &str, user: u32) -> String {
-    let wanted = user.to_string();
-    passwd
-        .lines()
-        .map(|line| line.split(':'))
-        .find_map(|mut fields| {
-            let name = fields.next()?;
-            (fields.nth(1)? == wanted).then(|| name.to_owned())
-        })
-        .unwrap_or_else(|| format!("'#{user}'"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,16 +89,6 @@ mod tests {
         assert!(!would_lock_out(0, 0));
         assert!(!would_lock_out(997, 997));
         assert!(!would_lock_out(1_000, 997), "the system itself refuses that");
-    }
-
-    #[test]
-    fn users_are_named_as_sudo_takes_them() {
-        let passwd =
-            "root:x:0:0:root:/root:/bin/sh\nbroken\ntawi-controller:x:997:997::/:/usr/sbin/nologin\n";
-        assert_eq!(user_name(passwd, 997), "tawi-controller");
-        assert_eq!(user_name(passwd, 0), "root");
-        assert_eq!(user_name(passwd, 5), "'#5'");
-        assert_eq!(user_name("", 5), "'#5'");
     }
 
     #[test]
