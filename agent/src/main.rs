@@ -61,6 +61,16 @@ Exit codes:
   2   wrong use                 75  another agent runs on the same state directory
                                 78  the settings are wrong; the message names the key and the cure";
 
+const RUN_EXAMPLES: &str = "\
+Examples:
+  sudo systemctl enable --now tawi-agent   as a service, which is the usual way
+  tawi-agent run --config ./agent.toml     in the foreground
+
+Exit codes:
+  0   it was asked to end    75  another agent runs on the same state directory
+  1   it cannot go on        78  the settings are wrong; the message names the key and the cure
+  73  the state directory or a socket cannot be made";
+
 const STATUS_CODES: &str = "\
 Exit codes:
   0   all is well               69  the agent does not run or does not answer
@@ -96,6 +106,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Serve the site until SIGTERM or SIGINT.
+    #[command(after_help = RUN_EXAMPLES)]
     Run,
     /// Make this device a site, with a ticket of head office.
     ///

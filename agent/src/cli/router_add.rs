@@ -156,7 +156,10 @@ fn add(
     put(&arguments.purpose, &prepared.setup.script(password.reveal()))?;
     note("paste all of it into the router's terminal; the last line that it prints there is its pin");
     if arguments.no_wait {
-        note("then run the same command again, without --no-wait");
+        let typed: Vec<String> =
+            std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        let again = command_again(&typed, arguments.purpose.release.as_deref(), owner.is_some());
+        note(&format!("then, to pin its certificate and write routers.toml:\n  {again}"));
         return Ok(ExitCode::SUCCESS);
     }
     let address = format!("{}:{}", prepared.setup.router, prepared.setup.port);
@@ -168,6 +171,27 @@ fn add(
     put_router(&routers, &proven(arguments, &prepared, &file, pin), owner)?;
     note(&format!("wrote {}", routers.display()));
     Ok(look_at(path, environment, runtime, &arguments.name))
+}
+
+/// What was typed, but that it waits this time, and with the release that was asked for meanwhile.
+fn command_again(typed: &[String], release: Option<&str>, is_root: bool) -> String {
+    let mut words: Vec<String> = if is_root { vec!["sudo".to_owned()] } else { Vec::new() };
+    words.push("tawi-agent".to_owned());
+    words.extend(typed.iter().filter(|word| *word != "--no-wait").map(|word| quoted(word)));
+    let is_named = |word: &String| word == "--release" || word.starts_with("--release=");
+    if let Some(release) = release.filter(|_| !typed.iter().any(is_named)) {
+        words.extend(["--release".to_owned(), quoted(release)]);
+    }
+    words.join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 fn proven<'r>(
@@ -266,4 +290,30 @@ fn look_at(path: &Path, environment: &Environment, runtime: &Runtime, name: &str
     });
     let is_bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
     if is_bad { ExitCode::from(PROBLEM) } else { ExitCode::SUCCESS }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_goes_on_is_the_one_that_was_typed_but_waits() {
+        let check = |typed: &str, release: Option<&str>, is_root: bool, expected: &str| {
+            let typed: Vec<String> = typed.split('|').map(str::to_owned).collect();
+            assert_eq!(command_again(&typed, release, is_root), expected);
+        };
+        let typed = "router|add|core|192.168.88.1|--no-wait|--release|7.18|--pppoe|ether 2";
+        let again = "sudo tawi-agent router add core 192.168.88.1 --release 7.18 --pppoe 'ether 2'";
+        check(typed, Some("7.18"), true, again);
+        let typed = "--config|./agent.toml|router|add|core|192.168.88.1|--no-wait";
+        let again = "tawi-agent --config ./agent.toml router add core 192.168.88.1 --release 7.18";
+        check(typed, Some("7.18"), false, again);
+        check(
+            "router|add|core|10.0.0.1|--release=7|--no-wait",
+            Some("7"),
+            false,
+            "tawi-agent router add core 10.0.0.1 --release=7",
+        );
+        check("router|add|a'b|--no-wait", None, false, "tawi-agent router add 'a'\\''b'");
+    }
 }
