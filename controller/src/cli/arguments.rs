@@ -49,7 +49,10 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the controller: broker, M-Pesa, pages and API
-    #[command(after_help = "Prints one line on standard output when everything is up:
+    #[command(after_help = "Examples:
+  tawi-controller serve
+  tawi-controller --config ./controller.toml serve
+Prints one line on standard output when everything is up:
   ready http=http://127.0.0.1:8080 mqtt=0.0.0.0:8883
 SIGTERM and SIGINT end it; open requests may finish.")]
     Serve,
@@ -62,24 +65,42 @@ SIGTERM and SIGINT end it; open requests may finish.")]
     /// Bring the database up to date (serve does so too)
     Migrate,
     /// Sites
+    #[command(after_help = "Examples:
+  tawi-controller site add nyeri-01 --name \"Nyeri town\"
+  tawi-controller site list
+  tawi-controller site doctor nyeri-01
+  tawi-controller site set nyeri-01 kilobytes_an_hour=50")]
     Site {
         /// What about them.
         #[command(subcommand)]
         command: SiteCommand,
     },
     /// Releases of the agent: keys, signing, and what is kept here
+    #[command(after_help = "Examples, the first two on the builder's machine:
+  tawi-controller release new-key --out ~/tawi-keys
+  tawi-controller release sign --key ~/tawi-keys/release.key --binary target/release/tawi-agent --out tawi-agent-0.2.0.release
+  tawi-controller release add tawi-agent-0.2.0.release
+  tawi-controller release list")]
     Release {
         /// What about them.
         #[command(subcommand)]
         command: ReleaseCommand,
     },
     /// Bring a release to the sites, in waves
+    #[command(after_help = "Examples:
+  tawi-controller upgrade start 0.2.0
+  tawi-controller upgrade status
+  tawi-controller upgrade pause")]
     Upgrade {
         /// What about it.
         #[command(subcommand)]
         command: UpgradeCommand,
     },
     /// Routers
+    #[command(after_help = "Examples:
+  tawi-controller router list --site nyeri-01
+  tawi-controller router add --site nyeri-01 --name core
+  tawi-controller router writes --site nyeri-01 --since 2h")]
     Router {
         /// What about them.
         #[command(subcommand)]

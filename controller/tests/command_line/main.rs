@@ -7,4 +7,6 @@ mod mpesa;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod sites;
+#[cfg(test)]
 mod sms;

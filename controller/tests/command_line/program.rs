@@ -163,6 +163,21 @@ fn every_command_explains_itself_with_an_example() {
         "mpesa balance",
         "mpesa status",
         "mpesa doctor",
+        "serve",
+        "site",
+        "site list",
+        "site settings",
+        "router",
+        "router list",
+        "router writes",
+        "release",
+        "release list",
+        "release remove",
+        "upgrade",
+        "upgrade status",
+        "upgrade pause",
+        "upgrade resume",
+        "upgrade stop",
     ] {
         let arguments: Vec<&str> = command.split(' ').collect();
         let said = help(&arguments);
