@@ -55,6 +55,9 @@ pub struct SettingsStatus {
     pub is_allowed: bool,
     /// Each of them.
     pub settings: Vec<SettingStatus>,
+    /// How much is logged for now, where head office asked for another level than the one that lasts.
+    #[serde(default)]
+    pub log_level_for_now: Option<String>,
 }
 
 /// One of them.
@@ -82,7 +85,11 @@ impl SettingsStatus {
         };
         let groups = [("head office", of(true)), ("agent.toml", of(false))];
         let said = groups.iter().filter(|(_, settings)| !settings.is_empty());
-        said.map(|(whose, settings)| format!("by {whose}: {settings}")).collect::<Vec<_>>().join("; ")
+        let said = said.map(|(whose, settings)| format!("by {whose}: {settings}"));
+        let for_now = self.log_level_for_now.iter().map(|level| {
+            format!("for now by head office: log_level {level}, until a restart and for a day at most")
+        });
+        said.chain(for_now).collect::<Vec<_>>().join("; ")
     }
 
     /// What of head office's is not taken, and why.

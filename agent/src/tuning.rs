@@ -180,7 +180,8 @@ impl Tuning {
             }
         };
         let revision = self.from_office.revision;
-        SettingsStatus { revision, is_allowed, settings: Setting::ALL.iter().map(of).collect() }
+        let settings = Setting::ALL.iter().map(of).collect();
+        SettingsStatus { revision, is_allowed, settings, log_level_for_now: None }
     }
 }
 

@@ -207,17 +207,29 @@ impl Program {
         written.context("/proc/<id>/io has no write_bytes line")
     }
 
-    /// Resident memory in KiB, as Linux counts it.
+    /// What it holds of the machine's memory, in KiB.
     ///
     /// # Errors
     /// When the process is gone.
     pub fn resident_kib(&self) -> anyhow::Result<u64> {
+        self.status_kib("VmRSS:")
+    }
+
+    /// Of that, what is no copy of a file: its own program's text is shared, and comes once.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn anonymous_kib(&self) -> anyhow::Result<u64> {
+        self.status_kib("RssAnon:")
+    }
+
+    fn status_kib(&self, field: &str) -> anyhow::Result<u64> {
         let id = self.child.id().context("the process has ended")?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
         status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok())
-            .context("/proc/<id>/status has no VmRSS line")
+            .find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse().ok())
+            .with_context(|| format!("/proc/<id>/status has no {field} line"))
     }
 }
 

@@ -214,9 +214,15 @@ impl World {
         Ok(world)
     }
 
-    /// Leaves the directory behind when the world ends, to look at.
+    /// Leaves the directory behind when the world ends, to look at, and prints what the programs said last: where a test fails on
+    /// another machine that is all there is.
     pub fn keep_directory(&mut self) {
         self.keep = true;
+        eprintln!("left to look at: {}", self.directory.display());
+        let agents = self.sites.iter().filter_map(|site| site.agent.as_ref());
+        for program in self.controller.iter().chain(agents) {
+            eprintln!("{}", program.log_end());
+        }
     }
 
     /// Where the dashboard answers.

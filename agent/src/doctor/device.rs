@@ -185,15 +185,7 @@ pub(super) fn agent(asked: &Result<Status, AskError>) -> Vec<Finding> {
         }
     };
     let ours = env!("CARGO_PKG_VERSION");
-    let mut findings = vec![if status.version == ours {
-        Finding::good(check, format!("it runs, release {ours}"))
-    } else {
-        Finding::doubtful(
-            check,
-            format!("the running agent is release {}, and this command {ours}", status.version),
-            "start the installed release: systemctl restart tawi-agent",
-        )
-    }];
+    let mut findings = vec![release(&status.version, ours, status.upgrade.is_release)];
     findings.extend(settings(&status.settings));
     findings.push(clock(&status.clock));
     findings.extend(lines(status));
@@ -208,6 +200,24 @@ pub(super) fn agent(asked: &Result<Status, AskError>) -> Vec<Finding> {
         findings.push(Finding::doubtful("API log", lack, cure));
     }
     findings
+}
+
+/// Whether the running agent is the release that this command is. One that came from head office goes before what the package
+/// installed, which stays what the command is.
+fn release(runs: &str, ours: &str, is_from_office: bool) -> Finding {
+    let check = "agent";
+    if runs == ours {
+        return Finding::good(check, format!("it runs, release {ours}"));
+    }
+    if is_from_office {
+        let detail = format!("it runs, release {runs} of head office; the package installed {ours}");
+        return Finding::good(check, detail);
+    }
+    Finding::doubtful(
+        check,
+        format!("the running agent is release {runs}, and this command {ours}"),
+        "start the installed release: systemctl restart tawi-agent",
+    )
 }
 
 /// Whether the agent knows what time it is, and by whom.
@@ -250,6 +260,18 @@ mod tests {
         check(with(true, vec![]), Some(&wanted), Verdict::Doubtful, "wants 0.2.0 here", true);
         check(with(true, vec![key]), Some(&wanted), Verdict::Good, "signed by 1 key", false);
         check(with(false, vec![]), Some(&wanted), Verdict::Good, "enabled = false", false);
+    }
+
+    #[test]
+    fn another_release_than_the_command_is_a_fault_unless_it_came_from_head_office() {
+        let check = |runs, is_from_office, verdict, words: &str| {
+            let finding = release(runs, "0.1.0", is_from_office);
+            assert_eq!(finding.verdict, verdict, "{finding:?}");
+            assert!(finding.detail.contains(words), "{finding:?}");
+        };
+        check("0.1.0", false, Verdict::Good, "release 0.1.0");
+        check("0.2.0", true, Verdict::Good, "0.2.0 of head office; the package installed 0.1.0");
+        check("0.0.9", false, Verdict::Doubtful, "this command 0.1.0");
     }
 
     #[test]

@@ -121,7 +121,9 @@ pub async fn run(hands: Hands, mut asked: mpsc::Receiver<Asked>) {
         tokio::select! {
             next = asked.recv() => {
                 let Some(Asked { id, errand }) = next else { break };
-                if let Errand::SetLogLevel(level) = errand {
+                if let Errand::SetLogLevel(_) = errand && !hands.config.controller.takes_settings {
+                    hands.settle(id, Done::failed(NOT_ALLOWED)).await;
+                } else if let Errand::SetLogLevel(level) = errand {
                     let is_other = level != hands.lasting_level();
                     level_until = is_other.then(|| Instant::now() + LEVEL_STANDS);
                     hands.set_level(id, level).await;
@@ -224,6 +226,8 @@ impl Hands {
     }
 }
 
+const NOT_ALLOWED: &str =
+    "agent.toml at the site says settings_from_head_office = false, which is also for how much it logs";
 const NO_STATUS: &str = "the agent did not say how it stands in 10 s; ask again";
 
 #[cfg(test)]
@@ -235,10 +239,11 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3_600);
 
     /// Settings of a site, which nobody goes by here.
-    fn config() -> Config {
-        let name = format!("tawi-remote-{}.toml", std::process::id());
+    fn config(takes_settings: bool) -> Config {
+        let name = format!("tawi-remote-{takes_settings}-{}.toml", std::process::id());
         let path = std::env::temp_dir().join(name);
-        let text = "site = \"nyeri-01\"\n[controller]\naddresses = [\"isp.example\"]\n";
+        let allows = format!("settings_from_head_office = {takes_settings}\n");
+        let text = format!("site = \"nyeri-01\"\n[controller]\naddresses = [\"isp.example\"]\n{allows}");
         std::fs::write(&path, text).unwrap();
         let config = Config::load(&path, &Environment::default()).unwrap();
         std::fs::remove_file(path).unwrap();
@@ -248,7 +253,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_level_of_the_log_stands_for_a_day_and_what_lasts_is_back_then() {
         let _alone = own_log::TRIED.lock().await;
-        let config = config();
+        let config = config(true);
         let mut tuning = Tuning::new(Tuned::of(&config), true, FromOffice::default());
         let (reports, mut told) = mpsc::channel(8);
         let (questions, _nobody) = mpsc::channel(1);
@@ -296,6 +301,31 @@ mod tests {
         assert_eq!(after(Duration::from_secs(1)).await, LevelFilter::INFO);
         running.abort();
         own_log::set_level(LevelFilter::INFO);
+    }
+
+    #[tokio::test]
+    async fn where_head_office_may_set_nothing_it_sets_no_level_of_the_log_either() {
+        let _alone = own_log::TRIED.lock().await;
+        let config = config(false);
+        let (reports, mut told) = mpsc::channel(8);
+        let hands = Hands {
+            tuned: Tuning::new(Tuned::of(&config), false, FromOffice::default()).watch(),
+            config: Arc::new(config),
+            clock: Clock::system(),
+            questions: mpsc::channel(1).0,
+            reports,
+            turn: Arc::default(),
+        };
+        let before = own_log::level();
+        let (errands, asked) = mpsc::channel(WAITING);
+        let running = tokio::spawn(run(hands, asked));
+        let errand = Errand::SetLogLevel(LevelFilter::DEBUG);
+        errands.send(Asked { id: "a".to_owned(), errand }).await.unwrap();
+        let Some(Report::Ordered { done, .. }) = told.recv().await else { panic!("nothing is told") };
+        assert!(done.detail.contains("settings_from_head_office = false"), "{done:?}");
+        assert_eq!(own_log::level(), before);
+        drop(errands);
+        running.await.unwrap();
     }
 
     #[test]

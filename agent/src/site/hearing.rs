@@ -128,6 +128,10 @@ impl Site {
                         );
                     }
                 }
+                if let Taken::Moved(state) = &taken {
+                    let news = state.lines.iter().filter(|(_, held)| held.revision == state.generation);
+                    self.cadence.changed(news.map(|(id, _)| id.as_str()), self.started.elapsed());
+                }
                 let is_no_better = matches!(taken, Taken::HashDiffers);
                 self.take(taken, "snapshot");
                 if is_no_better {

@@ -335,7 +335,7 @@ impl Site {
     async fn keep_event(&mut self, kind: EventKind, detail: String) {
         let at = self.tools.clock.now();
         let event = Event { at, kind, line: None, router: None, detail };
-        let is_historical = !self.talk.as_ref().is_some_and(Talk::is_answered);
+        let is_historical = !self.talk.as_ref().is_some_and(Talk::was_answered);
         let base = self.time_base();
         let put = move |keeper: &mut Keeper| {
             keeper.note_base(base);
@@ -443,7 +443,7 @@ impl Site {
     /// Puts reports on flash and tells head office what waits. One call of the store does both: each sync of flash
     /// holds up the payments behind it.
     async fn keep_and_tell(&mut self, mut reported: Reported) {
-        let is_historical = !self.talk.as_ref().is_some_and(Talk::is_answered);
+        let is_historical = !self.talk.as_ref().is_some_and(Talk::was_answered);
         if self.talk.is_none() {
             line::put_behind(&mut reported);
         }

@@ -11,9 +11,10 @@ use super::{Site, Talk};
 use crate::clock::Reading;
 use crate::enforce::{self, Circumstances, Effective, Reason};
 use crate::health::{
-    ClockStatus, ControllerStatus, FAILING_NAMED, FailingLine, RouterStatus, StateStatus, Status, Walled,
-    rss_bytes,
+    ClockStatus, ControllerStatus, FAILING_NAMED, FailingLine, RouterStatus, SettingsStatus, StateStatus,
+    Status, Walled, rss_bytes,
 };
+use crate::own_log;
 use crate::reconcile::actual::Family;
 use crate::trouble::cure_of_failure;
 
@@ -103,7 +104,7 @@ impl Site {
                         .map(|(_, took)| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
                 })
                 .collect(),
-            settings: self.tools.tuning.status(),
+            settings: self.settings_status(),
             clock: ClockStatus::of(&reading, &self.tools.clock.voices()),
             messages_refused: self.messages_refused,
             commands_waiting_for_disk: count(self.waiting_for_disk()),
@@ -112,6 +113,13 @@ impl Site {
         };
         status.put_overview(&self.overview);
         status
+    }
+
+    /// What can be set from head office, with what a command of it set for a while.
+    fn settings_status(&self) -> SettingsStatus {
+        let (lasting, level) = (self.tools.tuning.now().log_level, own_log::level());
+        let log_level_for_now = (level != lasting).then(|| level.to_string());
+        SettingsStatus { log_level_for_now, ..self.tools.tuning.status() }
     }
 
     /// Whether a router that has lines is another board than before.

@@ -57,6 +57,8 @@ pub(super) struct Talk {
     pub(super) is_hello_wanted: bool,
     /// When head office wants to hear it in any case.
     hello_due: Option<Instant>,
+    /// Head office has answered a hello of this connection: what happens now is no history, though it was asked for another.
+    was_answered: bool,
     /// The controller should hear what is stored: it is news, or the controller seems to have missed it.
     pub(super) is_stored_wanted: bool,
     /// Nothing more can be said on it.
@@ -80,6 +82,7 @@ impl Talk {
             log_waits: true,
             is_hello_wanted: false,
             hello_due: None,
+            was_answered: false,
             is_stored_wanted: false,
             is_lost: false,
         }
@@ -295,8 +298,13 @@ impl Talk {
             Lane::Log => self.log_waits = true,
         }
         if self.window.is_answered() {
+            self.was_answered = true;
             self.connection.mark_good();
         }
+    }
+
+    pub(super) fn was_answered(&self) -> bool {
+        self.was_answered
     }
 
     pub(super) fn is_answered(&self) -> bool {

@@ -233,7 +233,16 @@ async fn who_is_asked_to_says_hello_again_and_takes_its_time_to_come_back() {
     until_down(&agent, true).await;
     office.say(Down::Ack, &SpreadV1 { return_within_seconds: 300, hello_within_seconds: 1 }).await;
     assert_eq!(office.hear_hello().await.0, epoch, "on the same connection");
+    // What happens before that is answered is no history: the line holds.
+    agent.event("meanwhile").await;
+    let kept = async {
+        while agent.status().await.outbox.events.sealed != 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, kept).await.expect("the event is not kept");
     office.answer(epoch, 0, 0).await;
+    assert_eq!(office.hear_event().await, (1, 0, "meanwhile".to_owned()));
     let last = office.connections.load(Ordering::SeqCst);
     office.cut();
     until_down(&agent, false).await;

@@ -11,10 +11,11 @@ use tawi_shared::wire::CommandKind;
 use tokio::time::{Instant, sleep};
 
 use super::site_arguments::Wait;
-use super::{Failure, Shell};
+use super::{Failure, Shell, data_directory};
 use crate::commands::remote::{DoctorReport, Watched, new_command};
 use crate::commands::{self, Command, Ordered, Standing, answers};
 use crate::ids::{CommandId, SiteId};
+use crate::sites;
 
 /// How often the database is asked.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -55,14 +56,13 @@ impl Shell {
 
     pub(super) async fn set_log_level(&self, id: SiteId, level: String, wait: Wait) -> Result<(), Failure> {
         let command = self.ask(id, CommandKind::SetLogLevel, level).await?;
-        let done = self.end_of(&command, wait, &mut |_| {}).await?;
+        let done = self.end_of(&command, (wait, Duration::ZERO), &mut |_| {}).await?;
         self.output.say(&done.detail, &json!({"id": done.id.as_str(), "detail": done.detail}))
     }
 
     pub(super) async fn watch_site(&self, id: SiteId, seconds: u32, wait: Wait) -> Result<(), Failure> {
-        let command = self.ask(id, CommandKind::Watch, seconds.to_string()).await?;
-        let whole = Wait { timeout: wait.timeout.saturating_add(seconds) };
-        let mut last = String::new();
+        let command = self.ask(id.clone(), CommandKind::Watch, seconds.to_string()).await?;
+        let (mut last, lasts) = (String::new(), Duration::from_secs(u64::from(seconds)));
         let mut show = |text: &str| {
             if text == last {
                 return;
@@ -74,7 +74,13 @@ impl Shell {
             // Whoever reads no more is told no more; the site goes on for a while.
             let _ = self.output.say(&words, &value);
         };
-        self.end_of(&command, whole, &mut show).await.map(drop)
+        self.end_of(&command, (wait, lasts), &mut show).await?;
+        match last.is_empty() {
+            false => Ok(()),
+            true => Err(Failure::Refused(format!(
+                "site {id} was watched, and told nothing: its line may carry no more within this hour\n  cure: watch it later, or let it tell more: tawi-controller site set {id} kilobytes_an_hour=N"
+            ))),
+        }
     }
 
     async fn ask(&self, site: SiteId, kind: CommandKind, argument: String) -> Result<Command, Failure> {
@@ -104,25 +110,31 @@ impl Shell {
         wait: Wait,
         mut show: impl FnMut(&str),
     ) -> Result<String, Failure> {
-        self.end_of(command, wait, &mut show).await?;
+        self.end_of(command, (wait, Duration::ZERO), &mut show).await?;
         let answer = answers::of(&mut *self.controller.database.read().await?, &command.id).await?;
         answer.ok_or_else(|| Failure::refused("the answer was lost when the agent restarted; ask again"))
     }
 
-    /// Waits until a command is done; shows what comes of its answer meanwhile.
+    /// Waits until a command is done; shows what comes of its answer meanwhile. What it `lasts` from its beginning on is no
+    /// waiting.
     async fn end_of(
         &self,
         command: &Command,
-        wait: Wait,
+        (wait, lasts): (Wait, Duration),
         show: &mut impl FnMut(&str),
     ) -> Result<Command, Failure> {
-        let until = Instant::now() + Duration::from_secs(u64::from(wait.timeout));
-        let mut standing = Standing::Queued;
+        let patience = Duration::from_secs(u64::from(wait.timeout));
+        let mut until = Instant::now() + patience;
+        let (mut standing, mut has_begun) = (Standing::Queued, false);
         loop {
             let now = self.look(&command.id).await?;
             let (Some(now), answer) = now else {
                 return Err(Failure::refused("the command is gone from the database; ask again"));
             };
+            let is_answered = answer.is_some() || now.standing == Standing::Executing;
+            if is_answered && !std::mem::replace(&mut has_begun, true) && !lasts.is_zero() {
+                until = Instant::now() + lasts + patience;
+            }
             if let Some(text) = answer {
                 show(&text);
             }
@@ -134,18 +146,60 @@ impl Shell {
                 Standing::Succeeded => return Ok(now),
                 Standing::Failed | Standing::Expired => return Err(Failure::Refused(now.detail)),
                 Standing::Queued | Standing::Executing if until <= Instant::now() => {
-                    let words = "the site has not answered yet; is it up, and does tawi-controller serve run? What it \
-                                 answers within 15 minutes stands on its page";
-                    return Err(Failure::refused(words));
+                    return Err(Failure::Refused(self.why_nothing_came(&now).await?));
                 }
                 Standing::Queued | Standing::Executing => sleep(LOOK_EVERY).await,
             }
         }
     }
 
+    /// For whoever waits no longer.
+    async fn why_nothing_came(&self, command: &Command) -> Result<String, Failure> {
+        let site = &command.site;
+        let known = sites::get(&mut *self.controller.database.read().await?, site).await?;
+        let is_up = known.is_some_and(|site| site.presence.is_online);
+        let is_served = data_directory::is_served(&self.config.data_directory);
+        Ok(nothing_came(site, is_served, is_up))
+    }
+
     async fn look(&self, id: &CommandId) -> Result<(Option<Command>, Option<String>), Failure> {
         let mut reader = self.controller.database.read().await?;
         let command = commands::get(&mut reader, id.as_str()).await?;
         Ok((command, answers::of(&mut reader, id).await?))
+    }
+}
+
+/// Why a site's answer has not come, as far as head office can tell, and what to do.
+fn nothing_came(site: &SiteId, is_served: bool, is_up: bool) -> String {
+    let (why, cure) = match (is_served, is_up) {
+        (false, _) => (
+            "no controller serves from this data_directory, so that nobody asked the site".to_owned(),
+            "systemctl start tawi-controller, then ask again".to_owned(),
+        ),
+        (true, false) => (
+            format!("site {site} is away; it is asked when it is back within 15 minutes"),
+            format!("ask again once tawi-controller site list says that {site} is up"),
+        ),
+        (true, true) => (
+            format!(
+                "site {site} is connected, and its answer is not here whole: where kilobytes_an_hour bounds its line, an answer waits for what the line may carry"
+            ),
+            "it goes on, and what comes stands on the site's page; or wait longer for the next one: --timeout 900"
+                .to_owned(),
+        ),
+    };
+    format!("{why}\n  cure: {cure}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_no_longer_is_told_whose_fault_it_is() {
+        let words = |is_served, is_up| nothing_came(&SiteId::parse("nyeri-01").unwrap(), is_served, is_up);
+        assert!(words(false, true).contains("systemctl start tawi-controller"));
+        assert!(words(true, false).contains("nyeri-01 is away"));
+        assert!(words(true, true).contains("is connected") && words(true, true).contains("--timeout 900"));
     }
 }

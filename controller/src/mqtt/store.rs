@@ -247,7 +247,8 @@ pub(super) async fn set_failure(
 }
 
 /// Shows a line as on- or offline; `false` when that is not a line of this site, or it is shown so already. History comes in any
-/// order, and behind what is fresh: the latest of it stands, and none of it against what is later.
+/// order, and behind what is fresh: the latest of it stands, and none of it against what is later. What one look at a router saw
+/// has one time: who is gone and there again in it is there.
 pub(super) async fn set_line_online(
     connection: &mut Connection,
     site: &SiteId,
@@ -259,7 +260,9 @@ pub(super) async fn set_line_online(
         "UPDATE subscriptions SET is_online = $3, online_changed_at = $4, online_heard_at = $4 \
          WHERE id = $2 AND router_id IN (SELECT id FROM routers WHERE site_id = $1) \
                AND (($5 = 0 AND is_online <> $3) \
-                    OR ($5 = 1 AND COALESCE(online_heard_at, online_changed_at, $4 - 1) < $4))",
+                    OR ($5 = 1 AND COALESCE(online_heard_at, online_changed_at, $4 - 1) < $4) \
+                    OR ($5 = 1 AND $3 = 1 AND is_online = 0 \
+                        AND COALESCE(online_heard_at, online_changed_at) = $4))",
     )
     .bind(site.as_str())
     .bind(line.as_str())

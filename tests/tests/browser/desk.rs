@@ -92,7 +92,10 @@ pub async fn sign_in(browser: &Browser, password: &str) -> anyhow::Result<()> {
 }
 
 /// Ends the browser and the ISP in order, whatever became of the story.
-pub async fn finish(world: World, browser: Browser, outcome: anyhow::Result<()>) {
+pub async fn finish(mut world: World, browser: Browser, outcome: anyhow::Result<()>) {
+    if outcome.is_err() {
+        world.keep_directory();
+    }
     let (closed, stopped) = (browser.stop().await, world.stop().await);
     outcome.unwrap();
     closed.unwrap();

@@ -89,6 +89,10 @@ async fn what_was_noted_while_a_site_was_cut_off_never_stands_against_what_is_la
         // It went and came while nobody could tell; that it came is heard first, and is no news.
         (online, 50_000, false, (1, 100_000)),
         (offline, 70_000, true, (1, 100_000)),
+        // Who dialled in again within one look at the router is online, in whichever order that is told.
+        (offline, 40_000, true, (0, 40_000)),
+        (online, 40_000, true, (1, 40_000)),
+        (offline, 40_000, true, (1, 40_000)),
     ]) {
         let told = EventV1 { at_ms: now - ago, ..event(kind, Some(&link.world.line)) };
         let flags = if is_history { FLAG_HISTORICAL } else { 0 };

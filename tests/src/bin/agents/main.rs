@@ -57,8 +57,11 @@ struct Measured {
     sites: usize,
     /// From the kill until head office has answered the last site.
     all_back_ms: u128,
-    /// Handshakes that failed although the connection was accepted.
+    /// Handshakes that failed although the connection was accepted by somebody who lived.
     failed_handshakes: usize,
+    /// Connections that the dying controller's queue accepted: the system closes what a killed program had open one after the
+    /// other, and who dials in these milliseconds is accepted by a queue that nobody will ever read.
+    accepted_by_the_dying: usize,
     /// Of the connections, those that resumed their TLS session.
     resumed: usize,
     /// From a confirmation's first byte until the site has the new state, for payments made meanwhile.
@@ -67,6 +70,8 @@ struct Measured {
     resident_idle_kib: u64,
     resident_kib: u64,
     kib_a_connection: f64,
+    /// Of which no copy of a file: the program's own text comes once, however many connect.
+    anonymous_kib_a_connection: f64,
     /// What one durable write costs here.
     fsync_ms: f64,
 }
@@ -115,7 +120,7 @@ async fn main() -> anyhow::Result<()> {
     let (news, mut happened) = mpsc::unbounded_channel();
     let crowd = found(&world, count, &news).await?;
     let names: Vec<SiteId> = crowd.iter().map(|site| site.id.clone()).collect();
-    let idle = resident(&world)?;
+    let idle = Resident::of(&world)?;
     say("they connect");
     let mut tasks = JoinSet::new();
     for site in crowd {
@@ -128,11 +133,13 @@ async fn main() -> anyhow::Result<()> {
     say("customers");
     let payers = payers(&world, &names).await?;
     sleep(Duration::from_secs(5)).await;
-    let resident_kib = resident(&world)?;
+    let full = Resident::of(&world)?;
     say("the controller is killed, and started anew");
     seen = Seen::default();
     let killed = Instant::now();
     world.kill_controller().await?;
+    // From here on nobody but the new one accepts: the old one is gone, its listeners with it.
+    let gone = Instant::now();
     world.start_controller().await?;
     let till = till(&world)?;
     let paying = tokio::spawn(pay_all(till, payers));
@@ -142,25 +149,28 @@ async fn main() -> anyhow::Result<()> {
     let paid = paying.await??;
     seen.until_told(&mut happened, &paid).await?;
     let took = paid.iter().map(|(site, sent)| seen.took(*site, *sent)).collect::<anyhow::Result<Vec<_>>>()?;
-    let resident_kib = resident_kib.max(resident(&world)?);
+    let full = full.max(Resident::of(&world)?);
     tasks.shutdown().await;
     let fsync_ms = fsync_ms(&directory.join("fsync"))?;
     world.stop().await?;
-    let all = f64::from(sites);
+    let (by_the_dying, failed): (Vec<_>, Vec<_>) =
+        seen.failed.iter().partition(|(accepted, _)| *accepted < gone);
     let measured = Measured {
         sites: count,
         all_back_ms,
-        failed_handshakes: seen.failed.len(),
+        failed_handshakes: failed.len(),
+        accepted_by_the_dying: by_the_dying.len(),
         resumed: seen.resumed,
         payment_to_site_ms: Spread::of(took),
-        resident_idle_kib: idle,
-        resident_kib,
-        kib_a_connection: f64::from(u32::try_from(resident_kib.saturating_sub(idle))?) / all,
+        resident_idle_kib: idle.whole,
+        resident_kib: full.whole,
+        kib_a_connection: each(full.whole.saturating_sub(idle.whole), sites)?,
+        anonymous_kib_a_connection: each(full.anonymous.saturating_sub(idle.anonymous), sites)?,
         fsync_ms,
     };
     println!("{}", serde_json::to_string_pretty(&measured)?);
     let broken = measured.broken_promises();
-    let why = seen.failed.first().map_or("", String::as_str);
+    let why = failed.first().map_or("", |(_, why)| why.as_str());
     ensure!(broken.is_empty(), "promises that these figures break:\n{}\n{why}", broken.join("\n"));
     Ok(())
 }
@@ -169,8 +179,26 @@ fn say(step: &str) {
     eprintln!("· {step}");
 }
 
-fn resident(world: &World) -> anyhow::Result<u64> {
-    world.controller().context("the controller runs")?.resident_kib()
+/// What the controller holds of the machine's memory, in KiB.
+#[derive(Clone, Copy)]
+struct Resident {
+    whole: u64,
+    anonymous: u64,
+}
+
+impl Resident {
+    fn of(world: &World) -> anyhow::Result<Self> {
+        let controller = world.controller().context("the controller runs")?;
+        Ok(Self { whole: controller.resident_kib()?, anonymous: controller.anonymous_kib()? })
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self { whole: self.whole.max(other.whole), anonymous: self.anonymous.max(other.anonymous) }
+    }
+}
+
+fn each(kib: u64, sites: u16) -> anyhow::Result<f64> {
+    Ok(f64::from(u32::try_from(kib)?) / f64::from(sites))
 }
 
 /// Adds the sites to head office's database, each with a certificate, as the command line does.
@@ -257,7 +285,8 @@ async fn pay_all(
 struct Seen {
     answered: usize,
     resumed: usize,
-    failed: Vec<String>,
+    /// When each was accepted, and what became of it.
+    failed: Vec<(Instant, String)>,
     /// When each generation came.
     told: HashMap<usize, Vec<Instant>>,
 }
@@ -265,7 +294,7 @@ struct Seen {
 impl Seen {
     fn note(&mut self, happened: Happened) {
         match happened {
-            Happened::HandshakeFailed { why } => self.failed.push(why),
+            Happened::HandshakeFailed { accepted, why } => self.failed.push((accepted, why)),
             Happened::Answered { resumed } => {
                 self.answered += 1;
                 self.resumed += usize::from(resumed);

@@ -37,8 +37,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(45);
 /// What happened at one site.
 #[derive(Debug)]
 pub(crate) enum Happened {
-    /// The TLS handshake of an accepted connection came to nothing.
-    HandshakeFailed { why: String },
+    /// The TLS handshake of a connection that was accepted then came to nothing.
+    HandshakeFailed { accepted: Instant, why: String },
     /// Head office answered the hello.
     Answered { resumed: bool },
     /// A generation came.
@@ -89,12 +89,13 @@ impl Site {
     /// `None` where nobody listens; a handshake that fails is news.
     async fn dial(&self) -> anyhow::Result<Option<TlsStream<TcpStream>>> {
         let Ok(tcp) = TcpStream::connect(self.broker).await else { return Ok(None) };
+        let accepted = Instant::now();
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("127.0.0.1")?;
         match self.tls.connect(name, tcp).await {
             Ok(stream) => Ok(Some(stream)),
             Err(error) => {
-                let _ = self.news.send(Happened::HandshakeFailed { why: error.to_string() });
+                let _ = self.news.send(Happened::HandshakeFailed { accepted, why: error.to_string() });
                 Ok(None)
             }
         }
