@@ -138,7 +138,8 @@ pub(crate) enum WatchError {
 
 /// A client that has shown who it is.
 struct Admitted {
-    stream: TlsStream<TcpStream>,
+    /// In a box: whoever holds it while it lasts would otherwise hold a kilobyte or two, and each async fn that it passes again.
+    stream: Box<TlsStream<TcpStream>>,
     site: SiteId,
     certificate_sha256: String,
     /// The CONNECT for the broker, and whatever the client sent after it.
@@ -152,7 +153,7 @@ struct Admitted {
 /// Who came through the handshake.
 enum Received {
     /// An agent that may come in.
-    Agent(Box<Admitted>),
+    Agent(Admitted),
     /// A device that wants a certificate.
     Device(Box<TlsStream<TcpStream>>),
 }
@@ -260,7 +261,8 @@ impl Shared {
         if let Err(error) = watch_for_silence(&stream) {
             tracing::debug!(%error, "the system does not watch over a connection");
         }
-        let turn = match self.waiting_room.turn(waiting, &stream).await {
+        // Each in a box of its own, which is gone when it is over: what lasts is as large as the largest.
+        let turn = match Box::pin(self.waiting_room.turn(waiting, &stream)).await {
             Ok(turn) => turn,
             Err(NoTurn::Silent) => {
                 tracing::debug!(peer.address = %peer, "sent away: it says nothing");
@@ -275,7 +277,6 @@ impl Shared {
             tracing::warn!(connections = self.settings.connections, "the front door is full");
             return;
         };
-        // Each in a box of its own: a handshake takes more memory than what comes after it, which lasts.
         match Box::pin(self.receive(stream)).await {
             Ok(Received::Device(stream)) => {
                 drop(turn);
@@ -283,7 +284,6 @@ impl Shared {
             }
             Ok(Received::Agent(admitted)) => {
                 drop(turn);
-                let admitted = *admitted;
                 let site = admitted.site.clone();
                 tracing::info!(site.id = %site, peer.address = %peer, "a site connected");
                 match Box::pin(self.splice(admitted)).await {
@@ -311,14 +311,14 @@ impl Shared {
             let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
             let is_device = wants_enrolment(&start.client_hello());
             let config = if is_device { &self.for_devices } else { &self.for_agents };
-            Ok::<_, io::Error>((is_device, start.into_stream(Arc::clone(config)).await?))
+            Ok::<_, io::Error>((is_device, Box::new(start.into_stream(Arc::clone(config)).await?)))
         };
         let (is_device, mut stream) = timeout(self.settings.handshake_deadline, handshake)
             .await
             .map_err(|_| SentAway::HandshakeSlow)?
             .map_err(SentAway::Handshake)?;
         if is_device {
-            return Ok(Received::Device(Box::new(stream)));
+            return Ok(Received::Device(stream));
         }
         let (site, certificate_sha256) = identity(&stream).ok_or(SentAway::NoSite)?;
         let (packet, rest) = timeout(self.settings.connect_deadline, read_connect(&mut stream))
@@ -341,7 +341,7 @@ impl Shared {
                 opening.extend_from_slice(&rest);
                 let (broker, attendance) = (behind.broker, behind.attendance.clone());
                 let admitted = Admitted { stream, site, certificate_sha256, opening, broker, attendance };
-                Ok(Received::Agent(Box::new(admitted)))
+                Ok(Received::Agent(admitted))
             }
             Err(error) => {
                 refuse(&mut stream, &error).await;

@@ -4,21 +4,24 @@
 //! other gets a moment to deliver what is under way, and no more: a half-dead connection must not hold its site's seat
 //! until the system gives up on it.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use rustix::net::sockopt;
 use tawi_shared::KEEP_ALIVE_LONGEST;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::allowance::{Allowances, Packets};
 use crate::ids::SiteId;
 
-/// What is moved at once, in bytes. Each direction of each connection has one, for as long as it lasts; most messages are
-/// smaller.
+/// What is moved at once, in bytes; most messages are smaller. Nothing is held while nothing comes, and of a thousand sites
+/// nearly all say nothing at any moment.
 const SAID: usize = 1_024;
 const TOLD: usize = 2 * 1_024;
 /// What a site is told within this is told at once.
@@ -91,40 +94,49 @@ async fn said(
     mut packets: Packets,
     speaker: &Speaker<'_>,
 ) -> io::Result<()> {
-    let mut chunk = vec![0; SAID];
     loop {
-        let count = from.read(&mut chunk).await?;
-        let bytes = chunk.get(..count).unwrap_or_default();
+        let bytes = what_comes::<SAID>(from).await?;
         if bytes.is_empty() {
             return to.shutdown().await;
         }
         speaker.is_heard.store(true, Ordering::Relaxed);
-        let pause = speaker.allowances.spend(speaker.site, packets.cost(bytes), Instant::now().into_std());
+        let pause = speaker.allowances.spend(speaker.site, packets.cost(&bytes), Instant::now().into_std());
         if !pause.is_zero() {
             sleep(pause).await;
         }
-        to.write_all(bytes).await?;
+        to.write_all(&bytes).await?;
     }
+}
+
+/// Waits for bytes, and takes those that are there; none where the end has come. While it waits it holds no memory for them.
+async fn what_comes<const MOST: usize>(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    poll_fn(|context| {
+        let mut bytes = [0; MOST];
+        let mut chunk = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut *from).poll_read(context, &mut chunk))?;
+        Poll::Ready(Ok(chunk.filled().to_vec()))
+    })
+    .await
 }
 
 /// From the broker to the site. What it is told at once is one TLS record and one segment: each of its own would cost more on the
 /// line than most of what is told.
 async fn told(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-    let mut chunk = vec![0; TOLD];
     loop {
-        let mut count = from.read(&mut chunk).await?;
-        if count == 0 {
+        let mut bytes = what_comes::<TOLD>(from).await?;
+        if bytes.is_empty() {
             return to.shutdown().await;
         }
         let until = Instant::now() + GATHER;
-        while let Some(rest) = chunk.get_mut(count..).filter(|rest| !rest.is_empty()) {
-            match timeout_at(until, from.read(rest)).await {
+        while bytes.len() < TOLD {
+            match timeout_at(until, what_comes::<TOLD>(from)).await {
                 // An end, or how it broke, shows again at the next read; what came before it is carried first.
-                Err(_) | Ok(Ok(0) | Err(_)) => break,
-                Ok(Ok(more)) => count += more,
+                Err(_) | Ok(Err(_)) => break,
+                Ok(Ok(more)) if more.is_empty() => break,
+                Ok(Ok(more)) => bytes.extend_from_slice(&more),
             }
         }
-        to.write_all(chunk.get(..count).unwrap_or_default()).await?;
+        to.write_all(&bytes).await?;
         // TLS keeps what it has encrypted until it is asked.
         to.flush().await?;
     }
@@ -132,6 +144,7 @@ async fn told(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + U
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
 
     use super::*;
