@@ -4,7 +4,10 @@
 //! allows: all prints of one reading are sent before the first answer is awaited. Nothing here decides; `actual.rs` has
 //! the types. A menu that the router lacks or hides is remembered as unavailable, and the rest goes on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
 
 use routeros_api::{Client, Command, Error, Query, REPLY_ROWS, Reply, Row, RowStream, TrapKind};
 
@@ -380,22 +383,49 @@ pub(crate) fn unavailable(error: &Error) -> Option<String> {
 
 /// Sends commands in this order without waiting between them, and gives their answers in the same order.
 ///
-/// For small answers only: rows of a later command are held while an earlier one is awaited.
+/// For small answers only: all their rows are kept.
 pub(crate) async fn pipeline(client: &Client, commands: Vec<Command>) -> Vec<Result<Reply, Error>> {
     let mut replies = Vec::with_capacity(commands.len());
-    let mut sent = std::collections::VecDeque::with_capacity(PIPELINE_DEPTH);
+    let mut answers = VecDeque::with_capacity(PIPELINE_DEPTH);
     for command in commands {
-        if sent.len() >= PIPELINE_DEPTH
-            && let Some(first) = sent.pop_front()
-        {
-            replies.push(collect(first).await);
+        if answers.len() >= PIPELINE_DEPTH {
+            replies.extend(first_of(&mut answers).await);
         }
-        sent.push_back(client.rows(command).await);
+        answers.push_back(Answer::Coming(Box::pin(collect(client.rows(command).await))));
     }
-    for stream in sent {
-        replies.push(collect(stream).await);
+    while let Some(reply) = first_of(&mut answers).await {
+        replies.push(reply);
     }
     replies
+}
+
+/// One of several answers that come beside each other.
+enum Answer {
+    Coming(Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>),
+    There(Result<Reply, Error>),
+}
+
+/// Waits for what was asked first, and takes what comes for the others meanwhile: rows that nobody takes are in the way of those
+/// that are waited for.
+async fn first_of(answers: &mut VecDeque<Answer>) -> Option<Result<Reply, Error>> {
+    poll_fn(|context| {
+        for answer in answers.iter_mut() {
+            if let Answer::Coming(reply) = answer
+                && let Poll::Ready(reply) = reply.as_mut().poll(context)
+            {
+                *answer = Answer::There(reply);
+            }
+        }
+        match answers.front() {
+            Some(Answer::Coming(_)) => Poll::Pending,
+            Some(Answer::There(_)) | None => Poll::Ready(()),
+        }
+    })
+    .await;
+    match answers.pop_front()? {
+        Answer::There(reply) => Some(reply),
+        Answer::Coming(_) => None,
+    }
 }
 
 async fn collect(stream: Result<RowStream, Error>) -> Result<Reply, Error> {
