@@ -135,7 +135,7 @@ async fn a_site_that_is_away(world: &World) -> anyhow::Result<()> {
     let away = ask(world, &["site", "doctor", SITE, "--timeout", "2"]).await?;
     ensure!(away.code == 1 && away.out.is_empty(), "{}: {}", away.code, away.out);
     ensure!(away.err.contains("the site is away, and is told when it is back"), "{}", away.err);
-    ensure!(away.err.contains("the site has not answered yet; is it up"), "{}", away.err);
+    ensure!(away.err.contains("site nyeri-01 is away; it is asked when it is back"), "{}", away.err);
     // The order stands, and what it brings is at head office.
     site.backhaul.mend();
     let answer = async |office: &tawi_tests::office::Office| {
