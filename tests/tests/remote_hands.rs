@@ -158,7 +158,12 @@ async fn settings(world: &mut World) -> anyhow::Result<()> {
     ensure!(unknown.code == 1 && unknown.err.contains("there is no setting"), "{}", unknown.err);
     let before = log_of(world)?.len();
     let set = ask(world, &["site", "set", SITE, "kilobytes_an_hour=5000", "log_level=debug"]).await?;
-    ensure!(set.code == 0 && set.out.contains("site nyeri-01 is connected and is being told"), "{}{}", set.out, set.err);
+    ensure!(
+        set.code == 0 && set.out.contains("site nyeri-01 is connected and is being told"),
+        "{}{}",
+        set.out,
+        set.err
+    );
     in_force(world, 2).await?;
     let logs_more = async |_: &tawi_tests::office::Office| {
         Ok(log_of(world)?.split_off(before).contains("DEBUG").then_some(()))
