@@ -30,6 +30,9 @@ const ALONE: usize = 8;
 const TOGETHER: (usize, usize) = (5, 4);
 /// More than a keep-alive takes, which may pass meanwhile, and less than anything that is told.
 const TOLD_BYTES: u64 = 150;
+/// More than anything but a report of all sessions takes at once.
+const REPORT_BYTES: u64 = 1_200;
+const MOVE_EVERY: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// How often totals are told in the month.
@@ -53,9 +56,11 @@ pub(crate) async fn line() -> anyhow::Result<Month> {
     let silence = carried(&world, wait()).await?;
     let ping = silence.part(PHASE.as_secs() / KEEP_ALIVE);
     say("reports of all sessions");
-    let busy = Duration::from_secs(REPORT * REPORTS);
-    let reports = carried(&world, move_traffic(&world, &customers, busy)).await?;
-    let report = reports.less(pings(ping, busy)).part(REPORTS);
+    // From behind one to behind another: a time may hold one more than its length says.
+    until_reported(&world, &customers).await?;
+    let began = Instant::now();
+    let reports = carried(&world, reported(&world, &customers)).await?;
+    let report = reports.less(pings(ping, began.elapsed())).part(REPORTS);
     say("sessions end, and begin again: one by one, and together");
     let alone = turns(&world, (1, ALONE), ping).await?;
     let together = turns(&world, TOGETHER, ping).await?;
@@ -149,13 +154,32 @@ pub(crate) fn move_all(world: &World, customers: &[Customer]) -> anyhow::Result<
     Ok(())
 }
 
-async fn move_traffic(world: &World, customers: &[Customer], time: Duration) -> anyhow::Result<()> {
-    let end = Instant::now() + time;
-    while Instant::now() < end {
-        move_all(world, customers)?;
-        sleep(Duration::from_secs(5)).await;
+async fn reported(world: &World, customers: &[Customer]) -> anyhow::Result<()> {
+    for _ in 0..REPORTS {
+        until_reported(world, customers).await?;
     }
     Ok(())
+}
+
+/// Everybody moves something all the time, until a report of all of it is told.
+async fn until_reported(world: &World, customers: &[Customer]) -> anyhow::Result<()> {
+    let backhaul = &world.site(0)?.backhaul;
+    let (end, mut moved) = (Instant::now() + WITHIN, None::<Instant>);
+    let mut before = backhaul.carried();
+    while Instant::now() < end {
+        if moved.is_none_or(|at| at.elapsed() >= MOVE_EVERY) {
+            move_all(world, customers)?;
+            moved = Some(Instant::now());
+        }
+        sleep(LOOK_EVERY).await;
+        let now = backhaul.carried();
+        if now.less(before).bytes >= REPORT_BYTES {
+            sleep(ANSWERED_WITHIN).await;
+            return Ok(());
+        }
+        before = now;
+    }
+    anyhow::bail!("no report of all sessions within {WITHIN:?}")
 }
 
 /// What it takes to tell of so many sessions that end at once and begin again, on the average of so many times.
