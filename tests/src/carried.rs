@@ -93,7 +93,7 @@ impl Heart {
         let (errands, asked) = mpsc::channel(1);
         let tuned = Tuned {
             hourly_bytes: life.hourly_bytes,
-            report: Duration::from_secs(1_200),
+            report: Duration::from_secs(1_800),
             keep_alive: None,
             log_level: tawi_agent::own_log::level(),
         };

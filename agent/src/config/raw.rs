@@ -105,7 +105,7 @@ impl Default for RawEnforce {
         Self {
             full_check_seconds: 100,
             sample_seconds: 30,
-            report_seconds: 1_200,
+            report_seconds: 1_800,
             idle_seconds: 300,
             guard_percent: 20,
             guard_lines: 10,

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use tawi_shared::wire::short_name;
 
-/// How often a session is told by its short name before it is named anew: a day, at three reports an hour.
+/// How often a session is told by its short name before it is named anew: a day and a half, at two reports an hour.
 const SHORT_IN_A_ROW: u32 = 72;
 /// Sessions that are remembered: several for each line of a large site. Some end without a word, when the store drops them.
 const NAMED_MOST: usize = 10_000;

@@ -13,7 +13,7 @@ pub const HOUR: i64 = 3_600_000;
 pub const DAY: i64 = 24 * HOUR;
 /// Nairobi's clock.
 const NAIROBI: i64 = 3 * HOUR;
-/// The longest time over which a reading is spread. Agents tell three times an hour, and keep what they
+/// The longest time over which a reading is spread. Agents tell twice an hour, and keep what they
 /// read while they cannot tell; a longer gap is a site or a router that was away, and its bytes go to the last week of it.
 const SPREAD_LONGEST: i64 = 7 * DAY;
 /// How long hours are kept.

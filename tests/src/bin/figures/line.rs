@@ -36,7 +36,7 @@ const MOVE_EVERY: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// How often totals are told in the month.
-const REPORT_IN_A_MONTH: Duration = Duration::from_secs(1_200);
+const REPORT_IN_A_MONTH: Duration = Duration::from_secs(1_800);
 const SEED: u64 = 1;
 const PAYMENTS: usize = 10;
 const RECONNECTS: u64 = 5;
