@@ -23,8 +23,8 @@ use crate::reconcile::fixed::{
 /// sentence stays at a few kilobytes.
 const LINES_PER_PRINT: usize = 32;
 
-/// Commands sent before the first is answered: the client's own limit, so that none waits inside it while rows of
-/// another wait to be taken.
+/// Commands sent before the first is answered: the client's own limit. Beside other readings of the same client one may wait
+/// inside it all the same, while rows of those before wait to be taken: its bound on these is far above what a pipeline reads.
 pub(crate) const PIPELINE_DEPTH: usize = 16;
 
 /// Which rows of one family a pass needs.
