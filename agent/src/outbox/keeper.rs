@@ -260,7 +260,6 @@ impl Keeper {
         let Reported { events, backlog, usage, periods, settled, seen_lines } = reported;
         let due = (due, room.backlog_bytes());
         let periods = self.beside_found(periods);
-        let usage: Vec<_> = usage.into_iter().map(|counted| (counted, is_historical)).collect();
         let events: Vec<EventV1> = events.iter().map(event_to_wire).collect();
         let backlog: Vec<EventV1> = backlog.iter().map(event_to_wire).collect();
         // What is on flash although something after it failed: put down again it would have a second position.
@@ -278,6 +277,7 @@ impl Keeper {
                         are_events_put = true;
                     }
                     if !usage.is_empty() || !periods.is_empty() {
+                        let usage: Vec<_> = usage.iter().map(|counted| (counted, is_historical)).collect();
                         flash.put_usage(&usage, &periods)?;
                         is_usage_put = true;
                     }
@@ -304,7 +304,6 @@ impl Keeper {
             self.dropped_records += self.memory.put_events(events, is_historical);
         }
         if !is_usage_kept {
-            let usage = usage.into_iter().map(|(counted, _)| counted).collect();
             let refused = self.memory.put_usage(usage, is_historical);
             self.dropped_records += refused;
             self.dropped_totals += refused;
@@ -553,6 +552,7 @@ impl Keeper {
         let (periods, befores) = (self.memory.periods.clone(), self.memory.befores.clone());
         self.attempt(|flash, _| {
             if !sessions.is_empty() || !periods.is_empty() {
+                let sessions: Vec<_> = sessions.iter().map(|(counted, was)| (counted, *was)).collect();
                 flash.put_usage(&sessions, &periods)?;
             }
             if befores.is_empty() { Ok(()) } else { flash.put_befores(&befores) }

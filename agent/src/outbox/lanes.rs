@@ -222,16 +222,16 @@ impl Flash {
     /// once. A running total is with whatever is synced next: the next sample would replace a lost one.
     pub(super) fn put_usage(
         &mut self,
-        sessions: &[(Counted, bool)],
+        sessions: &[(&Counted, bool)],
         periods: &BTreeMap<String, PeriodRecord>,
     ) -> Result<(), StoreError> {
         self.store.require(RESERVE_BYTES)?;
-        let mut by_line: BTreeMap<&str, Vec<&(Counted, bool)>> = BTreeMap::new();
+        let mut by_line: BTreeMap<&str, Vec<(&Counted, bool)>> = BTreeMap::new();
         for line in periods.keys() {
             by_line.entry(line).or_default();
         }
-        for session in sessions {
-            by_line.entry(&session.0.total.line).or_default().push(session);
+        for (counted, is_historical) in sessions {
+            by_line.entry(&counted.total.line).or_default().push((*counted, *is_historical));
         }
         let (mut part, mut records) = (Vec::new(), Vec::new());
         for (line, of_line) in by_line {
@@ -250,7 +250,7 @@ impl Flash {
 
     fn put_some_usage(
         &mut self,
-        sessions: &[&(Counted, bool)],
+        sessions: &[(&Counted, bool)],
         periods: &[(&String, &PeriodRecord)],
     ) -> Result<(), StoreError> {
         let (mut changes, mut lane) = (Changes::default(), self.usage_lane);

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 use routeros_api::{Client, Command, Error, Query, REPLY_ROWS, Reply, Row, RowStream, TrapKind};
 
@@ -24,7 +24,7 @@ use crate::reconcile::fixed::{
 const LINES_PER_PRINT: usize = 32;
 
 /// Commands sent before the first is answered: the client's own limit. Beside other readings of the same client one may wait
-/// inside it all the same, while rows of those before wait to be taken: its bound on these is far above what a pipeline reads.
+/// inside it all the same; what comes for those before is taken meanwhile.
 pub(crate) const PIPELINE_DEPTH: usize = 16;
 
 /// Which rows of one family a pass needs.
@@ -386,12 +386,13 @@ pub(crate) fn unavailable(error: &Error) -> Option<String> {
 /// For small answers only: all their rows are kept.
 pub(crate) async fn pipeline(client: &Client, commands: Vec<Command>) -> Vec<Result<Reply, Error>> {
     let mut replies = Vec::with_capacity(commands.len());
-    let mut answers = VecDeque::with_capacity(PIPELINE_DEPTH);
+    let mut answers = Answers::with_capacity(PIPELINE_DEPTH);
     for command in commands {
         if answers.len() >= PIPELINE_DEPTH {
             replies.extend(first_of(&mut answers).await);
         }
-        answers.push_back(Answer::Coming(Box::pin(collect(client.rows(command).await))));
+        let stream = beside(&mut answers, pin!(client.rows(command))).await;
+        answers.push_back(Answer::Coming(Box::pin(collect(stream))));
     }
     while let Some(reply) = first_of(&mut answers).await {
         replies.push(reply);
@@ -399,23 +400,19 @@ pub(crate) async fn pipeline(client: &Client, commands: Vec<Command>) -> Vec<Res
     replies
 }
 
+/// Of commands that were sent, in their order.
+type Answers = VecDeque<Answer>;
+
 /// One of several answers that come beside each other.
 enum Answer {
     Coming(Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>),
     There(Result<Reply, Error>),
 }
 
-/// Waits for what was asked first, and takes what comes for the others meanwhile: rows that nobody takes are in the way of those
-/// that are waited for.
-async fn first_of(answers: &mut VecDeque<Answer>) -> Option<Result<Reply, Error>> {
+/// Waits for what was asked first.
+async fn first_of(answers: &mut Answers) -> Option<Result<Reply, Error>> {
     poll_fn(|context| {
-        for answer in answers.iter_mut() {
-            if let Answer::Coming(reply) = answer
-                && let Poll::Ready(reply) = reply.as_mut().poll(context)
-            {
-                *answer = Answer::There(reply);
-            }
-        }
+        take_what_came(answers, context);
         match answers.front() {
             Some(Answer::Coming(_)) => Poll::Pending,
             Some(Answer::There(_)) | None => Poll::Ready(()),
@@ -425,6 +422,26 @@ async fn first_of(answers: &mut VecDeque<Answer>) -> Option<Result<Reply, Error>
     match answers.pop_front()? {
         Answer::There(reply) => Some(reply),
         Answer::Coming(_) => None,
+    }
+}
+
+/// Waits for something else, and takes what comes meanwhile.
+async fn beside<T>(answers: &mut Answers, mut other: Pin<&mut impl Future<Output = T>>) -> T {
+    poll_fn(|context| {
+        take_what_came(answers, context);
+        other.as_mut().poll(context)
+    })
+    .await
+}
+
+/// Rows that nobody takes are in the way of those that are waited for.
+fn take_what_came(answers: &mut Answers, context: &mut Context<'_>) {
+    for answer in answers {
+        if let Answer::Coming(reply) = answer
+            && let Poll::Ready(reply) = reply.as_mut().poll(context)
+        {
+            *answer = Answer::There(reply);
+        }
     }
 }
 

@@ -29,6 +29,11 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Listens on one connection: one for each menu with rows of lines, and those of usage beside them.
 const LISTENS: usize = 16;
 
+/// Memory for rows that were read and are not yet taken. All that this reads it takes as it comes, each reading beside the others, so
+/// that nobody waits for room that another keeps; with the client's own choice a look at 500 sessions stands in memory in whole
+/// rows, twice as large as what is kept of them.
+const HELD_BYTES: usize = 128 * 1024;
+
 /// Held, shared, while anything is written to a router. Whoever takes it alone knows that no write is under way.
 pub type WriteGate = Arc<RwLock<()>>;
 
@@ -90,6 +95,7 @@ impl RouterSettings {
     pub fn new(name: impl Into<String>, mut connect: Options) -> Self {
         connect.keepalive.get_or_insert(KEEPALIVE);
         connect.listens = connect.listens.max(LISTENS);
+        connect.held_bytes = connect.held_bytes.min(HELD_BYTES);
         Self {
             name: name.into(),
             connect,

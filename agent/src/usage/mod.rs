@@ -344,6 +344,7 @@ impl Counter {
         };
         self.tracker.note_heard(self.heard.by_service());
         let outcome = self.tracker.sample(at, &seen, owner_of);
+        drop(seen);
         let since_last = at.elapsed.saturating_sub(self.sampled.replace(at.elapsed).unwrap_or(at.elapsed));
         let nearest_quota = self.nearest_quota(&outcome, state, at.time, since_last);
         self.tell(at, outcome, Suspect::All, state).await;

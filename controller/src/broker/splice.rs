@@ -95,7 +95,7 @@ async fn said(
     speaker: &Speaker<'_>,
 ) -> io::Result<()> {
     loop {
-        let bytes = what_comes::<SAID>(from).await?;
+        let bytes = what_comes::<SAID>(from, SAID).await?;
         if bytes.is_empty() {
             return to.shutdown().await;
         }
@@ -108,11 +108,15 @@ async fn said(
     }
 }
 
-/// Waits for bytes, and takes those that are there; none where the end has come. While it waits it holds no memory for them.
-async fn what_comes<const MOST: usize>(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+/// Waits for bytes, and takes those that are there, `most` of them; none where the end has come. While it waits it holds no memory
+/// for them.
+async fn what_comes<const MOST: usize>(
+    from: &mut (impl AsyncRead + Unpin),
+    most: usize,
+) -> io::Result<Vec<u8>> {
     poll_fn(|context| {
         let mut bytes = [0; MOST];
-        let mut chunk = ReadBuf::new(&mut bytes);
+        let mut chunk = ReadBuf::new(bytes.get_mut(..most).unwrap_or_default());
         ready!(Pin::new(&mut *from).poll_read(context, &mut chunk))?;
         Poll::Ready(Ok(chunk.filled().to_vec()))
     })
@@ -123,13 +127,13 @@ async fn what_comes<const MOST: usize>(from: &mut (impl AsyncRead + Unpin)) -> i
 /// line than most of what is told.
 async fn told(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     loop {
-        let mut bytes = what_comes::<TOLD>(from).await?;
+        let mut bytes = what_comes::<TOLD>(from, TOLD).await?;
         if bytes.is_empty() {
             return to.shutdown().await;
         }
         let until = Instant::now() + GATHER;
         while bytes.len() < TOLD {
-            match timeout_at(until, what_comes::<TOLD>(from)).await {
+            match timeout_at(until, what_comes::<TOLD>(from, TOLD.saturating_sub(bytes.len()))).await {
                 // An end, or how it broke, shows again at the next read; what came before it is carried first.
                 Err(_) | Ok(Err(_)) => break,
                 Ok(Ok(more)) if more.is_empty() => break,

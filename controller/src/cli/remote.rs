@@ -159,7 +159,8 @@ impl Shell {
         let known = sites::get(&mut *self.controller.database.read().await?, site).await?;
         let is_up = known.is_some_and(|site| site.presence.is_online);
         let is_served = data_directory::is_served(&self.config.data_directory);
-        Ok(nothing_came(site, is_served, is_up))
+        let has_begun = command.standing == Standing::Executing;
+        Ok(nothing_came(site, is_served, is_up, has_begun))
     }
 
     async fn look(&self, id: &CommandId) -> Result<(Option<Command>, Option<String>), Failure> {
@@ -170,11 +171,19 @@ impl Shell {
 }
 
 /// Why a site's answer has not come, as far as head office can tell, and what to do.
-fn nothing_came(site: &SiteId, is_served: bool, is_up: bool) -> String {
+fn nothing_came(site: &SiteId, is_served: bool, is_up: bool, has_begun: bool) -> String {
     let (why, cure) = match (is_served, is_up) {
+        (false, _) if has_begun => (
+            format!("site {site} has begun, and no controller serves from this data_directory to hear its answer"),
+            "systemctl start tawi-controller; the answer comes with the site's next connection, to its page".to_owned(),
+        ),
         (false, _) => (
             "no controller serves from this data_directory, so that nobody asked the site".to_owned(),
             "systemctl start tawi-controller, then ask again".to_owned(),
+        ),
+        (true, false) if has_begun => (
+            format!("site {site} had begun when its connection broke; what it found comes once it is back"),
+            format!("read it on the site's page then, or ask again once tawi-controller site list says that {site} is up"),
         ),
         (true, false) => (
             format!("site {site} is away; it is asked when it is back within 15 minutes"),
@@ -197,9 +206,15 @@ mod tests {
 
     #[test]
     fn whoever_waits_no_longer_is_told_whose_fault_it_is() {
-        let words = |is_served, is_up| nothing_came(&SiteId::parse("nyeri-01").unwrap(), is_served, is_up);
+        let site = SiteId::parse("nyeri-01").unwrap();
+        let words = |is_served, is_up| nothing_came(&site, is_served, is_up, false);
+        let begun = |is_served, is_up| nothing_came(&site, is_served, is_up, true);
         assert!(words(false, true).contains("systemctl start tawi-controller"));
         assert!(words(true, false).contains("nyeri-01 is away"));
         assert!(words(true, true).contains("is connected") && words(true, true).contains("--timeout 900"));
+        // Nobody who was asked already is said to be asked when it is back.
+        assert!(begun(true, false).contains("had begun when its connection broke"));
+        assert!(begun(false, true).contains("has begun") && !begun(false, true).contains("nobody asked"));
+        assert_eq!(begun(true, true), words(true, true));
     }
 }

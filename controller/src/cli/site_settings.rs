@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::Setting;
 
-use super::{Failure, Shell};
+use super::{Failure, Shell, data_directory};
 use crate::ids::SiteId;
 use crate::site_settings::api::{SettingsBody, names};
 use crate::site_settings::{self, Changed, SiteSettings, Wanted};
@@ -27,7 +27,7 @@ impl Shell {
         }
         let mut settings = site_settings::of_site(&mut reader, &id).await?;
         let now = self.controller.clock.now();
-        settings.presence.is_online &= self.hears_sites(settings.presence.is_online);
+        settings.is_unheard = !self.hears_sites(settings.presence.is_online);
         self.output.say(&shown(&id, &settings, now), &SettingsBody::of(&id, &settings, now))
     }
 
@@ -72,7 +72,7 @@ impl Shell {
         }
         let (ids, now) = (&self.controller.ids, self.controller.clock.now());
         let mut transaction = self.controller.database.write().await?;
-        let is_heard = self.hears_sites(true);
+        let is_unheard = !data_directory::is_served(&self.config.data_directory);
         if is_all {
             let all = sites::list(&mut transaction).await?;
             sites = all.into_iter().filter(|site| site.revoked_at.is_none()).map(|site| site.id).collect();
@@ -84,7 +84,7 @@ impl Shell {
                 site_settings::change(&mut transaction, id, &wanted, &self.actor, (ids, now)).await?;
             let settings = match changed {
                 Changed::Changed(mut settings) => {
-                    settings.presence.is_online &= is_heard;
+                    settings.is_unheard = is_unheard;
                     let _ = writeln!(said, "site {id} {}", settings.wait(now).words());
                     settings
                 }

@@ -307,7 +307,9 @@ fn router_words(router: &Router, is_site_online: bool) -> String {
         router.id.as_str()
     );
     let body = RouterBody::from(router);
-    if let (Some(trouble), Some(cure)) = (body.trouble, body.cure) {
+    if let (true, Some(trouble), Some(cure)) =
+        (is_site_online || !was_reached(router), body.trouble, body.cure)
+    {
         let _ = write!(words, "\n  {trouble}\n  cure: {cure}");
     }
     words

@@ -83,6 +83,7 @@ pub(super) async fn run(controller: Controller, pipe: Pipe, spoken: Spoken, mut 
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut glances = tokio::time::interval(GLANCE);
     glances.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last_said = None;
     loop {
         let is_tick = tokio::select! {
             () = stop.requested() => break,
@@ -95,7 +96,12 @@ pub(super) async fn run(controller: Controller, pipe: Pipe, spoken: Spoken, mut 
             continue;
         }
         if let Err(error) = pass(&controller, &way, &mut memory, &hand_over, is_tick).await {
-            tracing::error!(%error, "sites could not be told what changed; trying again");
+            // Each look meets a database that is away; it is said once in a while.
+            let is_said = last_said.is_none_or(|last: Instant| last.elapsed() >= PERIOD);
+            if is_said {
+                last_said = Some(Instant::now());
+                tracing::error!(%error, "sites could not be told what changed; trying again");
+            }
         }
     }
     drop(hand_over);
@@ -122,7 +128,7 @@ pub(super) async fn pass(
     if is_tick {
         let silent = store::behind(&mut connection).await?;
         let now = Instant::now();
-        memory.told.retain(|site, _| silent.iter().any(|behind| behind.site == *site));
+        keep_only(&mut memory.told, silent.iter().map(|behind| &behind.site));
         for behind in silent {
             if is_due(&mut memory.told, &behind, FIRST_PATIENCE, now) {
                 tracing::info!(site.id = %behind.site, generation = behind.generation, "a site is told again");
@@ -178,13 +184,12 @@ async fn tell_settings(
 ) -> Result<(), LinkError> {
     let now = Instant::now();
     let silent = site_settings::store::sites_to_tell(connection).await?;
-    memory.settings.retain(|site, _| silent.contains(site));
-    for site in silent {
-        let settings = site_settings::of_site(connection, &site).await?;
-        let is_early = is_patient(&memory.settings, &site, settings.revision, now);
-        if is_early || !spoken.together(&site) {
+    keep_only(&mut memory.settings, silent.iter().map(|(site, _)| site));
+    for (site, revision) in silent {
+        if is_patient(&memory.settings, &site, revision, now) || !spoken.together(&site) {
             continue;
         }
+        let settings = site_settings::of_site(connection, &site).await?;
         let (topic, envelope) = answers::settings_message(&site, &settings.to_wire())?;
         if !pipe.publish(topic, envelope).await {
             return Ok(());
@@ -202,7 +207,7 @@ async fn ask_where_they_stand(
     memory: &mut Memory,
 ) -> Result<(), LinkError> {
     let silent = store::unapplied(connection).await?;
-    memory.asked.retain(|site, _| silent.iter().any(|behind| behind.site == *site));
+    keep_only(&mut memory.asked, silent.iter().map(|behind| &behind.site));
     let now = Instant::now();
     for behind in silent {
         if !is_due(&mut memory.asked, &behind, FIRST_APPLIED_PATIENCE, now) || !spoken.together(&behind.site)
@@ -283,6 +288,12 @@ fn is_due(told: &mut HashMap<SiteId, Told>, behind: &Behind, first: Duration, no
     let fresh = Told { generation: behind.generation, at: now, patience: first };
     let last = told.entry(behind.site.clone()).or_insert(fresh);
     now.duration_since(last.at) >= last.patience
+}
+
+/// Forgets what was told to anybody else.
+fn keep_only<'a>(told: &mut HashMap<SiteId, Told>, sites: impl Iterator<Item = &'a SiteId>) {
+    let sites: HashSet<&SiteId> = sites.collect();
+    told.retain(|site, _| sites.contains(site));
 }
 
 /// Whether it was told already, and has its time still.

@@ -60,6 +60,8 @@ pub struct SiteSettings {
     pub heard: Option<Heard>,
     /// Whether its agent is connected.
     pub presence: Presence,
+    /// Whether no controller serves, so that nobody knows whether it still is.
+    pub is_unheard: bool,
 }
 
 /// Why a site has not spoken of the last change.
@@ -69,6 +71,8 @@ pub enum Wait {
     Told,
     /// It is connected, and should have answered.
     Unanswered,
+    /// Nobody knows whether it is connected.
+    Unheard,
     /// It is away.
     Away,
     /// It was never there.
@@ -84,6 +88,10 @@ impl Wait {
             Self::Unanswered => {
                 "is connected and has not answered for more than a minute; an agent of an older release never does, and a \
                  metered line may have to wait for the next hour"
+            }
+            Self::Unheard => {
+                "is told when a controller serves from this data_directory again (systemctl start tawi-controller), which knows \
+                 then whether it is up"
             }
             Self::Away => "is away, and is told when it is back",
             Self::NotStarted => "has not started yet, and is told when it first connects",
@@ -149,8 +157,10 @@ impl SiteSettings {
     #[must_use]
     pub fn wait(&self, now: UnixMillis) -> Wait {
         let Some(since) = self.presence.changed_at else { return Wait::NotStarted };
-        if !self.presence.is_online {
-            return Wait::Away;
+        match self.presence.is_online {
+            true if self.is_unheard => return Wait::Unheard,
+            true => {}
+            false => return Wait::Away,
         }
         // It could not answer before it was told, and was told once both were so.
         let told_at = self.set.as_ref().map_or(since, |(_, set_at)| since.max(*set_at));
@@ -305,6 +315,7 @@ mod tests {
                 values: BTreeMap::from([(Setting::LogLevel, "debug".to_owned())]),
                 heard: None,
                 presence: Presence { is_online, changed_at, last_seen_at: changed_at },
+                is_unheard: expected == Wait::Unheard,
             };
             let stand = settings.stand(Setting::LogLevel, now);
             assert_eq!((stand, stand.as_str()), (Stand::Waiting(expected), "waiting"));
@@ -313,6 +324,7 @@ mod tests {
         check(true, Some(ago(9_000)), 3, Wait::Told, "takes seconds");
         check(true, Some(ago(3)), 9_000, Wait::Told, "takes seconds");
         check(true, Some(ago(9_000)), 61, Wait::Unanswered, "older release");
+        check(true, Some(ago(9_000)), 61, Wait::Unheard, "systemctl start tawi-controller");
         check(false, Some(ago(9_000)), 61, Wait::Away, "when it is back");
         check(false, None, 61, Wait::NotStarted, "when it first connects");
     }

@@ -129,18 +129,20 @@ pub(super) async fn is_taken(
     Ok(owed.is_none())
 }
 
-/// The sites that are connected and have not spoken of the newest.
+/// The sites that are connected and have not spoken of the newest, and its revision.
 ///
 /// # Errors
 /// When the database refuses.
-pub(crate) async fn sites_to_tell(connection: &mut Connection) -> Result<Vec<SiteId>, sqlx::Error> {
+pub(crate) async fn sites_to_tell(connection: &mut Connection) -> Result<Vec<(SiteId, u64)>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT t.site_id FROM site_settings_standing t JOIN sites s ON s.id = t.site_id \
+        "SELECT t.site_id, t.revision FROM site_settings_standing t JOIN sites s ON s.id = t.site_id \
          WHERE t.heard_revision <> t.revision AND s.is_online = 1 AND s.revoked_at IS NULL",
     )
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| columns::parsed(row, "site_id")).collect()
+    rows.iter()
+        .map(|row| Ok((columns::parsed(row, "site_id")?, columns::unsigned(row, "revision")?)))
+        .collect()
 }
 
 pub(super) async fn of_site(connection: &mut Connection, site: &SiteId) -> Result<SiteSettings, sqlx::Error> {
@@ -172,7 +174,7 @@ pub(super) async fn of_site(connection: &mut Connection, site: &SiteId) -> Resul
         last_seen_at: columns::instant_or_none(&standing, "last_seen_at")?,
     };
     let set = Some(set).filter(|_| revision > 0);
-    Ok(SiteSettings { revision, set, values, heard: read(&standing)?, presence })
+    Ok(SiteSettings { revision, set, values, heard: read(&standing)?, presence, is_unheard: false })
 }
 
 fn read(row: &Row) -> Result<Option<Heard>, sqlx::Error> {
