@@ -13,6 +13,10 @@ pub const CEILING: Duration = Duration::from_secs(60);
 /// The widest spread that head office may ask for: whoever pays meanwhile waits for it.
 const SPREAD_AT_MOST: Duration = Duration::from_secs(300);
 
+/// The same where head office takes nothing that we say, because it speaks an older contract or a newer one. That lasts until
+/// somebody updates one of the two, and each try costs 3 kB of the line.
+const UNSPOKEN_AT_MOST: Duration = Duration::from_secs(3_600);
+
 /// The failures so far.
 #[derive(Clone, Debug)]
 pub struct Backoff {
@@ -40,6 +44,11 @@ impl Backoff {
     /// Head office asks for patience, because many come at once.
     pub fn spread(&mut self, within: Duration) {
         self.spread = within.min(SPREAD_AT_MOST);
+    }
+
+    /// Head office asks for patience, and has answered nothing else.
+    pub fn unspoken(&mut self, within: Duration) {
+        self.spread = within.min(UNSPOKEN_AT_MOST);
     }
 
     /// A connection was good: the next wait is short again.
@@ -100,6 +109,17 @@ mod tests {
         backoff.spread(Duration::from_secs(1));
         backoff.reset();
         assert_eq!(backoff.next(2_000), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn where_nobody_speaks_our_contract_we_come_back_within_the_hour_and_not_each_minute() {
+        let mut backoff = Backoff::new(Duration::from_secs(2));
+        backoff.unspoken(Duration::from_secs(u16::MAX.into()));
+        assert_eq!(backoff.next(3_600_000), UNSPOKEN_AT_MOST);
+        assert_eq!(backoff.next(3_600_000), UNSPOKEN_AT_MOST, "and no later after a second time");
+        backoff.spread(Duration::ZERO);
+        backoff.reset();
+        assert_eq!(backoff.next(2_000), Duration::from_secs(2), "whoever is answered waits no longer");
     }
 
     #[test]

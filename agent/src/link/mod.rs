@@ -129,6 +129,8 @@ pub async fn run(
                 if ended.was_good {
                     backoff.spread(ended.return_within.unwrap_or_default());
                     backoff.reset();
+                } else if let Some(within) = ended.return_within {
+                    backoff.unspoken(within);
                 } else {
                     // Somebody took the subscription, and head office never answered: it may listen elsewhere.
                     dialer.pass_over();

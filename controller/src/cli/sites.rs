@@ -202,7 +202,7 @@ impl Shell {
         let sites = sites::list(&mut reader).await?;
         let routers = sites::all_routers(&mut reader).await?;
         let served: HashSet<&SiteId> =
-            routers.iter().filter(|router| was_reached(router)).map(|router| &router.site).collect();
+            routers.iter().filter(|router| router.was_reached()).map(|router| &router.site).collect();
         let is_heard = self.hears_sites(sites.iter().any(|site| site.presence.is_online));
         let state = |site: &Site| state_of(site, is_heard, served.contains(&site.id));
         let line = |site: &Site| format!("{:<20} {:<14} {}", site.id.as_str(), state(site), site.name);
@@ -284,21 +284,16 @@ fn state_of(site: &Site, is_heard: bool, is_served: bool) -> &'static str {
     }
 }
 
-/// Its release is known from the first time on.
-fn was_reached(router: &Router) -> bool {
-    router.is_reachable || !router.release.is_empty()
-}
-
 /// A router on a line, and below it what is wrong with it. What a site last said of it is not known to hold while it is away.
 fn router_words(router: &Router, is_site_online: bool) -> String {
     let state = match router.is_reachable {
-        _ if !was_reached(router) => "never reached",
+        _ if !router.was_reached() => "never reached",
         _ if !is_site_online => "not known",
         true => "reachable",
         false => "not reachable",
     };
     let release = if router.release.is_empty() { "-" } else { router.release.as_str() };
-    let since = router.reachable_changed_at.filter(|_| is_site_online && was_reached(router));
+    let since = router.reachable_changed_at.filter(|_| is_site_online && router.was_reached());
     let since = since.map_or_else(|| "-".to_owned(), display::with_zone);
     let mut words = format!(
         "{:<20} {:<16} {state:<14} {release:<10} {since:<24} {}",
@@ -308,7 +303,7 @@ fn router_words(router: &Router, is_site_online: bool) -> String {
     );
     let body = RouterBody::from(router);
     if let (true, Some(trouble), Some(cure)) =
-        (is_site_online || !was_reached(router), body.trouble, body.cure)
+        (is_site_online || !router.was_reached(), body.trouble, body.cure)
     {
         let _ = write!(words, "\n  {trouble}\n  cure: {cure}");
     }
@@ -438,8 +433,8 @@ mod tests {
         assert_eq!(state_of(&site(false, at), true, true), "down");
         assert_eq!(state_of(&site(false, None), true, false), "not started");
         assert_eq!(state_of(&Site { revoked_at: at, ..site(false, at) }, true, true), "revoked");
-        assert!(was_reached(&router(false, "7.18", 0)) && was_reached(&router(true, "", 0)));
-        assert!(!was_reached(&router(false, "", 0)));
+        assert!(router(false, "7.18", 0).was_reached() && router(true, "", 0).was_reached());
+        assert!(!router(false, "", 0).was_reached());
     }
 
     #[test]

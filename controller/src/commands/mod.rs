@@ -288,6 +288,27 @@ pub async fn take_result(
     store::by_id(connection, &id).await
 }
 
+/// What changes routers, and is done once. The rest of what is asked may be asked again.
+const ONCE: [CommandKind; 4] =
+    [CommandKind::ReleaseHeld, CommandKind::Kick, CommandKind::Rebuild, CommandKind::Adopt];
+
+/// Gives up what a site may have begun and cannot tell of: the store that said so is gone. Told again, it would be done a second
+/// time; who asked is told that nobody knows. To be called before the site's new store is noted.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn store_was_lost(
+    connection: &mut Connection,
+    site: &SiteId,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    let given_up = store::give_up_begun(connection, site, ONCE, now).await?;
+    if given_up > 0 {
+        tracing::warn!(site.id = %site, commands = given_up, "the site lost its store: commands that it may have begun are given up");
+    }
+    Ok(())
+}
+
 /// A command by the id that a site names; `None` for one that there is not.
 ///
 /// # Errors

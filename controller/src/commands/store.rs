@@ -97,6 +97,34 @@ pub(super) async fn open_of(
     rows.iter().map(read).collect()
 }
 
+/// Gives up the commands of these kinds that a site may have begun: those that it said it began, and those that stood while it was
+/// connected. Says how many.
+pub(super) async fn give_up_begun(
+    connection: &mut Connection,
+    site: &SiteId,
+    kinds: [CommandKind; 4],
+    now: UnixMillis,
+) -> Result<u64, sqlx::Error> {
+    let [one, two, three, four] = kinds.map(|kind| i64::from(kind.code()));
+    let done = sqlx::query(
+        "UPDATE commands SET standing = 'failed', standing_at = $2, \
+                             detail = 'the site lost its store, or is another device now; whether it was done is not known' \
+         WHERE site_id = $1 AND kind IN ($3, $4, $5, $6) AND standing IN ('queued', 'executing') \
+               AND (standing = 'executing' \
+                    OR EXISTS (SELECT 1 FROM sites s WHERE s.id = $1 \
+                                      AND (s.is_online = 1 OR commands.created_at <= s.last_seen_at)))",
+    )
+    .bind(site.as_str())
+    .bind(now.0)
+    .bind(one)
+    .bind(two)
+    .bind(three)
+    .bind(four)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// The sites that are connected and have open commands.
 ///
 /// # Errors

@@ -43,6 +43,9 @@ const RELEASE_CHARACTERS: usize = 40;
 /// The longest text for people that is kept, in characters; the contract says 200 bytes.
 const DETAIL_CHARACTERS: usize = 200;
 
+/// Within how many seconds an agent comes back whose contract nobody here speaks: one of the two has to be updated first.
+const UNKNOWN_RETURNS_WITHIN: u16 = 3_600;
+
 /// The longest that an agent keeps an event.
 const WAITED_MOST: Duration = Duration::from_secs(45 * 86_400);
 
@@ -155,8 +158,14 @@ async fn take_hello(
     let site = &said.site;
     let mut known = hello.clone();
     known.agent_version = line_of(&hello.agent_version, RELEASE_CHARACTERS);
+    let life = store::store_epoch(connection, site).await?;
+    if life.is_some_and(|life| life != said.header.store_epoch) {
+        commands::store_was_lost(connection, site, now).await?;
+    }
     store::said_hello(connection, site, (&known, said.header.store_epoch), now).await?;
     take_routers(connection, controller, site, &hello.routers, now).await?;
+    let named = hello.routers.iter().map(|router| router.name.as_str());
+    sites::store::forget_others(connection, site, named, now).await?;
     effects.hints.push(Hint::Site(site.clone()));
     tracing::info!(
         site.id = %site, agent.version = %known.agent_version, generation.stored = hello.stored_generation,
@@ -167,6 +176,9 @@ async fn take_hello(
             site.id = %site, oldest = hello.protocol_oldest, newest = hello.protocol_newest,
             "the agent speaks no contract that this release knows; update the older of the two"
         );
+        // It comes again for as long as nobody answers it, on a line that is paid by the byte. A newer one understands this.
+        let rarely = SpreadV1 { return_within_seconds: UNKNOWN_RETURNS_WITHIN, hello_within_seconds: 0 };
+        effects.send(site, Down::Ack, &rarely)?;
         return Ok(false);
     }
     let protocol = hello.protocol_newest.min(PROTOCOL_NEWEST);

@@ -123,6 +123,12 @@ pub struct Router {
 }
 
 impl Router {
+    /// Whether the site's agent ever reached it: its release is known from then on.
+    #[must_use]
+    pub fn was_reached(&self) -> bool {
+        self.is_reachable || !self.release.is_empty()
+    }
+
     /// Whether another board answers than before, so that the agent writes nothing to it.
     #[must_use]
     pub fn is_stranger(&self) -> bool {

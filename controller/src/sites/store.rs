@@ -396,6 +396,29 @@ pub(crate) async fn note_router(
     Ok(done.rows_affected() == 1)
 }
 
+/// Of routers of a site that its agent does not name nobody knows anything any more: they were taken out of its settings, or another
+/// device took the site over.
+pub(crate) async fn forget_others<'a>(
+    connection: &mut Connection,
+    site: &SiteId,
+    named: impl Iterator<Item = &'a str>,
+    now: UnixMillis,
+) -> Result<(), SiteError> {
+    let named: HashSet<&str> = named.collect();
+    let known = routers_of(connection, site).await?;
+    for router in known.iter().filter(|router| router.was_reached() && !named.contains(router.name.as_str()))
+    {
+        sqlx::query(
+            "UPDATE routers SET is_reachable = 0, release = '', trouble = 0, reachable_changed_at = $2 WHERE id = $1",
+        )
+        .bind(router.id.as_str())
+        .bind(now.0)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
 /// Keeps an event; `false` when it was kept before.
 pub(crate) async fn insert_event(
     connection: &mut Connection,

@@ -31,8 +31,9 @@ impl World {
         self.look_at_commands().await?;
         for site in &self.sites {
             let twice = site.carried_out.iter().find(|(_, times)| **times > 1);
-            // A disk that forgets what it promised forgets what was begun.
-            if let Some((id, times)) = twice.filter(|_| !site.was_robbed) {
+            // A disk that loses single records of what it promised forgets what was begun, and nobody can tell. Where all is lost,
+            // head office gives up what may have been begun.
+            if let Some((id, times)) = twice.filter(|_| !site.may_repeat) {
                 bail!("{}: command {id} was carried out {times} times", site.id());
             }
         }

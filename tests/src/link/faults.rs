@@ -162,7 +162,10 @@ impl World {
         match dice {
             0 => site.disk.wipe(),
             1 => site.disk.spoil(),
-            _ => drop(site.disk.flip_bits(6)),
+            _ => {
+                site.may_repeat = true;
+                let _ = site.disk.flip_bits(6);
+            }
         }
         // Of what was told and not booked nobody knows any more: the router tells of it again.
         site.sessions.iter_mut().for_each(|session| session.kept = 0);

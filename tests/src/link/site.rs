@@ -83,6 +83,8 @@ pub struct SimSite {
     pub settled: u64,
     /// Whether its disk lost what it had promised to keep.
     pub was_robbed: bool,
+    /// Whether single records were lost that way, among them perhaps what was begun.
+    pub may_repeat: bool,
     /// Whether what it has stored may have gone back: its disk lost what it promised or tore a record, or an agent began
     /// without its disk, and said that nothing of it is known. Until head office has heard so.
     pub may_go_back: bool,
@@ -121,6 +123,7 @@ impl SimSite {
             to_report: Vec::new(),
             settled: 0,
             was_robbed: false,
+            may_repeat: false,
             may_go_back: false,
             watched: Watched::default(),
             happened: Vec::new(),
@@ -154,7 +157,7 @@ impl SimSite {
             self.happened.push("a record is torn");
         }
         // A record that was damaged is found and passed over.
-        self.may_go_back |= was_torn || self.was_robbed;
+        self.may_go_back |= was_torn || std::mem::take(&mut self.was_robbed);
         self.watched.begin(&opening, self.may_go_back, &mut self.happened);
         self.heart = Some(Heart::start(&life, outbox, &opening));
         // Its router says again how it stands, and what was carried out and not reported is forgotten with the agent.

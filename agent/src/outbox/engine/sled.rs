@@ -23,8 +23,9 @@ const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// What the engine's file is made of, in bytes. Two of these are in memory while records are written: with the engine's
 /// own choice, 512 KiB, they would be a tenth of the agent. A page must fit in four times over; the largest has 60 KB.
 const SEGMENT_BYTES: usize = 256 * 1024;
-/// How often the engine writes on its own what no commit forced out, in milliseconds.
-const FLUSH_EVERY_MS: u64 = 500;
+/// How often the engine writes on its own what no commit forced out, and syncs its file, in milliseconds. What is killed loses that
+/// much of what need not be durable; a flash card has fewer and larger writes.
+const FLUSH_EVERY_MS: u64 = 2_000;
 
 /// The engine's threads let go of its file a moment after its last handle is dropped. Whoever opens it again in the
 /// same process waits for them, two seconds at most.

@@ -50,7 +50,8 @@ fn the_log_goes_first_then_the_oldest_events_and_sessions_that_were_read_the_lon
     let mut seen = waiting(&flash);
     let (mut is_log_gone, mut are_events_gone, mut are_sessions_dropped) = (false, false, false);
     while !are_sessions_dropped {
-        flash.put_usage(&[read_at(hour)], &BTreeMap::new()).unwrap();
+        let (counted, is_historical) = read_at(hour);
+        flash.put_usage(&[(&counted, is_historical)], &BTreeMap::new()).unwrap();
         hour += 1;
         let now = waiting(&flash);
         assert!(now.iter().sum::<u64>() <= BOUND, "{now:?}");

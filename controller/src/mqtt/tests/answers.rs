@@ -111,6 +111,40 @@ async fn a_command_is_told_at_once_and_with_each_hello_until_its_result_came() {
 }
 
 #[tokio::test]
+async fn what_a_site_may_have_begun_is_not_told_to_its_next_store_or_its_next_device() {
+    let link = Link::open().await;
+    let mut agent = link.greeted(hello(1, 0, StateHash::default())).await;
+    link.site_becomes("online", |site| site.presence.is_online).await;
+    link.order(CommandKind::Doctor).await;
+    let doctor = command(&mut agent).await;
+    link.order(CommandKind::Kick).await;
+    let begun = command(&mut agent).await;
+    agent.say(Up::Ack, &result(&begun.id, CommandStatus::Executing, ""), (EPOCH, 0)).await;
+    link.stands(Standing::Executing).await;
+    // It may have been begun by now, whether that was heard or not.
+    link.order(CommandKind::Kick).await;
+    let told = command(&mut agent).await;
+    let bare = HelloV1 { routers: vec![], ..hello(2, 0, StateHash::default()) };
+    agent.say(Up::Hello, &bare, (EPOCH + 1, 0)).await;
+    for _ in Lane::ALL {
+        cursor(&mut agent).await;
+    }
+    assert_eq!(command(&mut agent).await.id, doctor.id, "what may be done twice is told again");
+    let mut read = link.house.controller.database.read().await.unwrap();
+    for id in [begun.id, told.id] {
+        let given_up = commands::get(&mut read, &id).await.unwrap().unwrap();
+        assert_eq!(given_up.standing, Standing::Failed);
+        assert!(given_up.detail.contains("whether it was done is not known"), "{}", given_up.detail);
+    }
+    drop(read);
+    // Nor is anything known of a router that this one does not speak of.
+    assert_eq!(link.column("SELECT COUNT(*) FROM routers WHERE is_reachable = 1 OR release <> ''").await, 0);
+    let ordered = link.order(CommandKind::Kick).await;
+    assert_eq!(command(&mut agent).await.id, ordered.id.as_str(), "what is ordered now is for the new one");
+    link.close().await;
+}
+
+#[tokio::test]
 async fn results_and_rows_of_another_site_are_not_believed() {
     let link = Link::open().await;
     let ordered = link.order(CommandKind::ListForeign).await;
