@@ -26,7 +26,8 @@ impl Scene {
         let house = house().await;
         let certificate = house.certificate("a").await;
         let other = house.certificate("b").await;
-        let good = house.agent("b", &other).await;
+        let mut good = house.agent("b", &other).await;
+        assert!(good.subscribe("v1/b/down/#").await);
         let controller = office(&house).await;
         Self { house, controller, good, certificate, said: 0 }
     }
@@ -46,7 +47,8 @@ impl Scene {
         stream
     }
 
-    /// The good site says something, and it is the next thing that the controller hears.
+    /// The good site says something, and it is the next thing that the controller hears; and what the controller answers is the next
+    /// thing that the good site hears.
     async fn is_well(&mut self, after: &str) {
         self.said += 1;
         self.good.publish("v1/b/up/event", vec![self.said]).await;
@@ -57,11 +59,15 @@ impl Scene {
                 Packet::Publish(heard) => {
                     let said = (heard.topic.as_str(), &heard.payload[..]);
                     assert_eq!(said, ("v1/b/up/event", &[self.said][..]), "{after}");
-                    return self.acknowledge(&heard).await;
+                    self.acknowledge(&heard).await;
+                    break;
                 }
                 _ => {}
             }
         }
+        self.controller.publish("v1/b/down/ack", vec![self.said]).await;
+        let heard = self.good.heard_publish().await;
+        assert_eq!((&*heard.topic, &heard.payload[..]), ("v1/b/down/ack", &[self.said][..]), "{after}");
     }
 
     async fn acknowledge(&mut self, heard: &Publish) {
@@ -306,10 +312,8 @@ async fn who_connects_in_anothers_name_or_with_anothers_last_word_is_sent_away()
     timeout(PATIENCE, own.read_exact(&mut connack)).await.unwrap().unwrap();
     assert_eq!(connack, [0x20, 2, 0, 0]);
     drop(own);
-    match timeout(PATIENCE, scene.controller.packet()).await.unwrap() {
-        Some(Packet::Publish(heard)) => assert_eq!(heard.topic, "v1/a/up/bye"),
-        other => panic!("{other:?}"),
-    }
+    let heard = timeout(PATIENCE, scene.controller.heard_publish()).await.unwrap();
+    assert_eq!(heard.topic, "v1/a/up/bye");
     scene.house.close().await;
 }
 
@@ -360,6 +364,32 @@ async fn who_was_let_in_says_nothing_in_anothers_name() {
 }
 
 #[tokio::test]
+async fn nobody_says_to_himself_what_only_head_office_says() {
+    let mut scene = Scene::open().await;
+    for topic in ["v1/a/down/state", "v1/a/down/command", "v1/a/down/ack"] {
+        for first in [0x30, 0x32] {
+            let mut stream = scene.site().await;
+            stream.write_all(&subscribe("v1/a/down/#")).await.unwrap();
+            let mut granted = [0; 5];
+            timeout(PATIENCE, stream.read_exact(&mut granted)).await.unwrap().unwrap();
+            assert_eq!(granted, [0x90, 3, 0, 7, 1]);
+            let _ = stream.write_all(&publish(first, topic, b"x")).await;
+            let _ = stream.flush().await;
+            scene.is_well(topic).await;
+            // What head office says now would come behind it.
+            scene.controller.publish(topic, b"y".to_vec()).await;
+            let mut came = Vec::new();
+            while let Ok(Ok(count)) = timeout(PATIENCE, stream.read_buf(&mut came)).await
+                && count > 0
+                && !came.contains(&b'y')
+            {}
+            assert!(!came.contains(&b'x'), "{topic}: it heard itself: {came:02x?}");
+        }
+    }
+    scene.house.close().await;
+}
+
+#[tokio::test]
 async fn a_word_that_is_to_stay_does_not_stay() {
     let mut scene = Scene::open().await;
     let mut stream = scene.site().await;
@@ -389,22 +419,26 @@ async fn foreign_filters_are_refused_on_the_socket() {
         "$SYS/#",
         "v1/b/up/#",
         "v1/a/up/#",
-        "",
     ];
     for filter in filters {
         stream.write_all(&subscribe(filter)).await.unwrap();
         stream.flush().await.unwrap();
         let mut answer = [0; 5];
-        match timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap() {
-            Ok(_) => assert_eq!(answer, [0x90, 3, 0, 7, 0x80], "{filter:?}"),
-            // Hung up: that is an answer too.
-            Err(_) => stream = scene.site().await,
-        }
+        timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(answer, [0x90, 3, 0, 7, 0x80], "{filter:?}");
     }
     scene.is_well("foreign filters").await;
     scene.controller.publish("v1/b/down/state", vec![7]).await;
     let mut byte = [0; 1];
     let heard = timeout(Duration::from_millis(300), stream.read(&mut byte)).await;
-    assert!(!matches!(heard, Ok(Ok(1))), "it hears another site");
+    assert!(heard.is_err(), "it hears another site, or was ended: {heard:?}");
+    // What is no filter at all ends whoever asks for it.
+    stream.write_all(&subscribe("")).await.unwrap();
+    stream.flush().await.unwrap();
+    let mut answer = [0; 5];
+    match timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap() {
+        Ok(_) => assert_eq!(answer, [0x90, 3, 0, 7, 0x80]),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof),
+    }
     scene.house.close().await;
 }
