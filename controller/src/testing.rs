@@ -5,7 +5,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::ids::IdSource;
+use crate::audit::Actor;
+use crate::ids::{IdSource, SiteId};
+use crate::sites::{self, SiteError};
+use crate::state::Controller;
 
 /// A fresh directory, removed when dropped.
 #[derive(Debug)]
@@ -39,6 +42,16 @@ impl Drop for TemporaryDirectory {
         // Left-over files of a failed test are no reason to fail another.
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Shuts a site out as its page does.
+pub(crate) async fn revoke(controller: &Controller, site: &SiteId) -> Result<bool, SiteError> {
+    let mut transaction = controller.database.write().await?;
+    let (actor, by) = (Actor::CommandLine("test".into()), (&controller.ids, controller.clock.now()));
+    let is_done = sites::revoke(&mut transaction, site, &actor, by).await?;
+    transaction.commit().await?;
+    sites::tell_revoked(&controller.live, site);
+    Ok(is_done)
 }
 
 /// What the thread of a test logs, from [`Log::listen`] on.

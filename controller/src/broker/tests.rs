@@ -12,6 +12,7 @@ use super::connect_packet::ConnectPacket;
 use super::testing::{ACCEPTED, Agent, House, PATIENCE, connect, settings, will};
 use crate::mqtt::acl::CONTROLLER_USER;
 use crate::sites;
+use crate::testing::revoke;
 
 mod enrolment;
 mod raw;
@@ -120,7 +121,7 @@ async fn a_certificate_that_is_revoked_or_unknown_to_the_database_is_refused() {
     let refused = Some(ConnectReturnCode::NotAuthorized);
     assert_eq!(answer(&house, &unknown, connect("a", "a")).await, refused);
     assert_eq!(answer(&house, &certificate, connect("a", "a")).await, Some(ACCEPTED));
-    assert!(sites::revoke(&house.controller, &site).await.unwrap());
+    assert!(revoke(&house.controller, &site).await.unwrap());
     assert_eq!(answer(&house, &certificate, connect("a", "a")).await, refused);
     house.close().await;
 }
@@ -143,7 +144,7 @@ async fn a_site_that_comes_back_resumes_its_session_and_is_refused_all_the_same_
     for kind in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
         assert_eq!(dial(kind).await, Some(ACCEPTED), "{kind:?}");
     }
-    assert!(sites::revoke(&house.controller, &crate::ids::SiteId::parse("a").unwrap()).await.unwrap());
+    assert!(revoke(&house.controller, &crate::ids::SiteId::parse("a").unwrap()).await.unwrap());
     assert_eq!(dial(HandshakeKind::Resumed).await, Some(ConnectReturnCode::NotAuthorized));
     house.close().await;
 }
@@ -169,7 +170,7 @@ async fn revoking_a_site_ends_its_connection() {
     let house = house().await;
     let certificate = house.certificate("a").await;
     let mut agent = house.agent("a", &certificate).await;
-    assert!(sites::revoke(&house.controller, &agent.site).await.unwrap());
+    assert!(revoke(&house.controller, &agent.site).await.unwrap());
     assert!(agent.packet().await.is_none());
     house.close().await;
 }

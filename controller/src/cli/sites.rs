@@ -60,7 +60,11 @@ impl Shell {
             SiteCommand::Unset { words, all } => self.unset_of_sites(&words, all).await,
             SiteCommand::Revoke { id } => {
                 let back = format!("tawi-controller site renew {id}");
-                if !sites::revoke(&self.controller, &id).await? {
+                let by = (&self.controller.ids, self.controller.clock.now());
+                let mut transaction = self.controller.database.write().await?;
+                let is_done = sites::revoke(&mut transaction, &id, &self.actor, by).await?;
+                transaction.commit().await?;
+                if !is_done {
                     let known = sites::get(&mut *self.controller.database.read().await?, &id).await?;
                     let since = known.ok_or_else(|| Failure::Refused(no_such_site(&id)))?.revoked_at;
                     let since = since.map(|at| format!(", since {}", display::with_zone(at)));
@@ -68,7 +72,6 @@ impl Shell {
                     let words = format!("site {id} is revoked already{since}; to bring it back: {back}");
                     return Err(Failure::Refused(words));
                 }
-                self.note((Action::SiteRevoked, id.as_str(), "")).await?;
                 let words = format!("site {id} is shut out; to bring it back: {back}");
                 self.output.say(&words, &json!({"id": id}))
             }

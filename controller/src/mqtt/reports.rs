@@ -65,7 +65,10 @@ pub(super) async fn take(
     };
     // Whatever the broker thinks of it: nothing of it is believed, and nothing is answered.
     if store::is_shut_out(connection, site).await? {
-        memory.note_shut_out(site);
+        // Its last word comes of its being ended.
+        if !matches!(said.message, UpMessage::Bye(_)) {
+            memory.note_shut_out(site);
+        }
         return Ok(());
     }
     match &said.message {

@@ -239,6 +239,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/sites", get(list)),
         Route::new("POST", "/api/sites", post(add)),
         Route::new("POST", "/api/sites/{id}/tickets", post(make_ticket)),
+        Route::new("POST", "/api/sites/{id}/revoke", post(revoke)),
         Route::new("GET", "/api/sites/{id}", get(get_one)),
         Route::new("GET", "/api/sites/{id}/events", get(events)),
         Route::new("GET", "/api/routers", get(list_routers)),
@@ -345,6 +346,46 @@ pub(crate) async fn make_ticket(
         Ticketed::Made(ticket) => hand_out(&web, once, &ticket).await,
         Ticketed::NoSuchSite => Err(missing()),
     }
+}
+
+/// Shuts a site out: its device was stolen, or the site is no more. Its connection ends at once, and what waits for it is not told.
+/// Its customers and their payments stay; a new ticket brings it back.
+#[utoipa::path(
+    post, path = "/api/sites/{id}/revoke", tag = "sites",
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
+    ),
+    responses(
+        (status = 200, body = SiteBody), (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),
+        (status = 413, body = Problem), (status = 422, body = Problem),
+    ),
+)]
+pub(crate) async fn revoke(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    write: Write,
+) -> Result<Response, ApiError> {
+    let id = SiteId::parse(&id).map_err(|_| missing())?;
+    let mut once = match write.begin(&web, Permission::AddSites).await? {
+        Begun::New(once) => once,
+        Begun::Answered(response) => return Ok(response),
+    };
+    let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
+    let is_done = super::revoke(once.connection(), &id, &actor, (&ids, now)).await?;
+    let site = super::get(once.connection(), &id).await?.ok_or_else(missing)?;
+    if !is_done {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "revoked",
+            "the site is revoked already",
+            "POST /api/sites/{id}/tickets makes a ticket that brings it back",
+        ));
+    }
+    let live = web.controller.live.clone();
+    once.answer_and_tell(StatusCode::OK, &SiteBody::from(&site), move || super::tell_revoked(&live, &id))
+        .await
 }
 
 async fn hand_out(web: &Web, mut once: Once, ticket: &NewTicket) -> Result<Response, ApiError> {

@@ -23,9 +23,10 @@ use tawi_shared::release::ReleaseKey;
 use tawi_shared::wire::{EventKind, RouterTrouble};
 use thiserror::Error;
 
+use crate::audit::{self, Action, Actor};
 use crate::database::Connection;
 use crate::ids::{IdSource, LineId, RouterId, SiteId};
-use crate::live::Hint;
+use crate::live::{Hint, Live};
 use crate::pki::{Pki, PkiError, SiteCertificate};
 use crate::plain::is_one_line;
 use crate::state::Controller;
@@ -258,22 +259,30 @@ pub async fn renew(
 }
 
 /// Shuts a site out: its connection ends within seconds and no certificate that it has is taken again. Its customers
-/// and their payments stay, nothing of it is sold, and only a new ticket or [`renew`] brings it back. `false` when there is no such
-/// site, or it is revoked already.
+/// and their payments stay, nothing of it is sold, and only a new ticket or [`renew`] brings it back. Within the caller's transaction,
+/// with its audit row; [`tell_revoked`] after the commit. `false` when there is no such site, or it is revoked already.
 ///
 /// # Errors
 /// [`SiteError`].
-pub async fn revoke(controller: &Controller, site: &SiteId) -> Result<bool, SiteError> {
-    let mut transaction = controller.database.write().await?;
-    let now = controller.clock.now();
-    let is_done = store::revoke_site(&mut transaction, site, now).await?;
-    enrolment::store::withdraw_tokens(&mut transaction, site, now).await?;
-    transaction.commit().await?;
-    if is_done {
-        controller.live.tell(Hint::Revoked(site.clone()));
-        controller.live.tell(Hint::Site(site.clone()));
+pub async fn revoke(
+    connection: &mut Connection,
+    site: &SiteId,
+    actor: &Actor,
+    (ids, now): (&IdSource, UnixMillis),
+) -> Result<bool, SiteError> {
+    if !store::revoke_site(connection, site, now).await? {
+        return Ok(false);
     }
-    Ok(is_done)
+    enrolment::store::withdraw_tokens(connection, site, now).await?;
+    audit::record(connection, actor, (Action::SiteRevoked, site.as_str(), ""), ids, now).await?;
+    Ok(true)
+}
+
+/// Ends a revoked site's connection at once; to be called after the commit. Where another process revoked it, the front door finds
+/// out within a second.
+pub(crate) fn tell_revoked(live: &Live, site: &SiteId) {
+    live.tell(Hint::Revoked(site.clone()));
+    live.tell(Hint::Site(site.clone()));
 }
 
 /// Until when the site's newest certificate is good; `None` while it has none.

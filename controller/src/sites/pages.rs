@@ -246,6 +246,7 @@ struct OnePage {
     fields: Fields,
     may_add_router: bool,
     may_make_ticket: bool,
+    may_revoke: bool,
     /// When the certificate of its agent ends.
     certificate_ends: Option<Moment>,
     /// Until when a ticket waits for its device.
@@ -259,6 +260,7 @@ pub(crate) fn routes() -> axum::Router<Web> {
         .route("/sites", get(list))
         .route("/sites/{id}", get(one))
         .route("/sites/{id}/routers", post(add_router))
+        .route("/sites/{id}/revoke", post(revoke))
         .merge(enrolment::pages::routes())
 }
 
@@ -360,6 +362,7 @@ async fn show(
         failing,
         fields,
         may_make_ticket: visit.may(Permission::AddSites) && web.tickets.is_some(),
+        may_revoke: visit.may(Permission::AddSites) && site.revoked_at.is_none(),
         certificate_ends: Moment::maybe(certificate_until, now),
         ticket_until: Moment::maybe(ticket_until, now),
         may_add_router: visit.may(Permission::AddRouters) && site.revoked_at.is_none(),
@@ -426,4 +429,31 @@ async fn add_router(
             show(&web, &visit, StatusCode::UNPROCESSABLE_ENTITY, &id, fields).await
         }
     }
+}
+
+async fn revoke(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    posted: Posted,
+) -> Result<Response, PageError> {
+    let Posted { visit, fields } = posted;
+    visit.require(Permission::AddSites)?;
+    let id = SiteId::parse(&id).map_err(|_| PageError::NotFound)?;
+    let to = format!("/sites/{id}");
+    if !fields.is("confirm", "yes") {
+        let note = "Nothing was done: tick the box to say that this site is to be shut out.";
+        return Ok(visit.go(&to, &Note::bad(note)));
+    }
+    let controller = &web.controller;
+    let mut transaction = controller.database.write().await?;
+    let is_done = sites::revoke(&mut transaction, &id, &visit.actor(), (&controller.ids, visit.now)).await?;
+    if sites::get(&mut transaction, &id).await?.is_none() {
+        return Err(PageError::NotFound);
+    }
+    transaction.commit().await?;
+    if !is_done {
+        return Ok(visit.go(&to, &Note::bad("The site was revoked already.")));
+    }
+    sites::tell_revoked(&controller.live, &id);
+    Ok(visit.go(&to, &Note::good("The site is shut out. A new ticket brings it back.")))
 }

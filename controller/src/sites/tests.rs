@@ -9,6 +9,7 @@ use tawi_shared::release::SigningKey;
 use super::*;
 use crate::database::Database;
 use crate::releases::ReleaseRoom;
+use crate::testing;
 use crate::testing::TemporaryDirectory;
 
 const ADDRESS: &str = "isp.example:8883";
@@ -119,8 +120,8 @@ async fn a_renewed_site_has_one_good_certificate_and_a_revoked_one_none_until_it
     assert_eq!(office.revoked().await, 0, "the old certificate is still good");
     assert!(matches!(renewed("second").await, Added::Added(_)));
     assert_eq!(office.revoked().await, 1);
-    assert!(revoke(&office.controller, &site).await.unwrap());
-    assert!(!revoke(&office.controller, &site).await.unwrap(), "a second time changes nothing");
+    assert!(testing::revoke(&office.controller, &site).await.unwrap());
+    assert!(!testing::revoke(&office.controller, &site).await.unwrap(), "a second time changes nothing");
     assert_eq!(office.revoked().await, 2);
     assert!(matches!(renewed("third").await, Added::Added(_)));
     assert_eq!(office.get("a").await.unwrap().revoked_at, None);
@@ -132,7 +133,7 @@ async fn no_router_is_added_to_a_revoked_site() {
     let office = Office::open().await;
     office.add("a", "bundle", ADDRESS).await;
     let site = SiteId::parse("a").unwrap();
-    assert!(revoke(&office.controller, &site).await.unwrap());
+    assert!(testing::revoke(&office.controller, &site).await.unwrap());
     let mut write = office.controller.database.write().await.unwrap();
     let added = add_router(&mut write, &site, "core", &office.controller.ids, UnixMillis(1)).await.unwrap();
     assert_eq!(added, AddedRouter::SiteRevoked);

@@ -193,7 +193,7 @@ async fn a_token_that_is_over_withdrawn_or_nobodys_is_refused() {
     scene.later(DAY);
     assert_eq!(scene.enrol(&device, &second.token).await, refused(403, "token_expired"));
     let third = scene.ticket().await;
-    assert!(sites::revoke(&scene.house.controller, &scene.site).await.unwrap());
+    assert!(revoke(&scene.house.controller, &scene.site).await.unwrap());
     assert_eq!(
         scene.enrol(&device, &third.token).await,
         refused(403, "token_withdrawn"),
@@ -347,7 +347,7 @@ async fn a_revoked_site_renews_nothing_and_a_foreign_certificate_is_none() {
     let has = device.with(&scene.enrol(&device, &scene.ticket().await.token).await.unwrap());
     let unknown = scene.house.pki.issue_site(&scene.site, scene.house.controller.clock.now()).unwrap();
     assert_eq!(scene.renew(&unknown, &device).await, refused(403, "certificate_unknown"));
-    assert!(sites::revoke(&scene.house.controller, &scene.site).await.unwrap());
+    assert!(revoke(&scene.house.controller, &scene.site).await.unwrap());
     assert_eq!(scene.renew(&has, &device).await, refused(403, "certificate_revoked"));
     let strange = scene.house.stranger().issue_site(&scene.site, scene.house.controller.clock.now()).unwrap();
     let request = format!("POST {RENEW_PATH} HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{{}}");

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::database::Database;
-use crate::sites::{self, NewSite};
-use crate::testing::TemporaryDirectory;
+use crate::sites::NewSite;
+use crate::testing::{TemporaryDirectory, revoke};
 
 struct Office {
     controller: Controller,
@@ -80,7 +80,7 @@ async fn a_newer_ticket_withdraws_the_older_one_and_so_does_a_revocation() {
     let withdrawn = async || office.kept().await.iter().filter(|(_, _, is)| *is).count();
     assert!(matches!(make(&site).await, Ticketed::Made(_)));
     assert_eq!(withdrawn().await, 1);
-    assert!(sites::revoke(&office.controller, &site).await.unwrap());
+    assert!(revoke(&office.controller, &site).await.unwrap());
     assert_eq!(withdrawn().await, 2);
     let now = office.controller.clock.now();
     let mut read = office.controller.database.read().await.unwrap();

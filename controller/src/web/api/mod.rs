@@ -113,7 +113,7 @@ pub(super) fn router() -> Router<Web> {
         events::events,
         super::health::health,
         overview::api::overview,
-        sites::api::list, sites::api::add, sites::api::get_one, sites::api::make_ticket, sites::api::events,
+        sites::api::list, sites::api::add, sites::api::get_one, sites::api::make_ticket, sites::api::revoke, sites::api::events,
         sites::api::list_routers, sites::api::add_router,
         site_settings::api::get_one, site_settings::api::change,
         releases::api::list_releases, releases::api::list, releases::api::start, releases::api::get_one,

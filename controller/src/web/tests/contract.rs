@@ -551,7 +551,7 @@ async fn texts(api: &mut Checker, served: &Served) {
 
 /// A site and its tickets.
 async fn new_sites(api: &mut Checker) {
-    let (sites, tickets) = ("/api/sites", "/api/sites/{id}/tickets");
+    let (sites, tickets, revoke) = ("/api/sites", "/api/sites/{id}/tickets", "/api/sites/{id}/revoke");
     let new = json!({"id": "othaya-01", "name": "Othaya"});
     let added = api.post(sites, sites, &new).await;
     assert!(added["ticket"].as_str().is_some_and(|ticket| ticket.starts_with("tawi1.")), "{added}");
@@ -559,10 +559,9 @@ async fn new_sites(api: &mut Checker) {
     assert_eq!(api.post(sites, sites, &json!({"id": "O", "name": ""})).await["error"]["code"], "invalid");
     let again = api.post(tickets, "/api/sites/othaya-01/tickets", &json!({})).await;
     assert_ne!(again["ticket"], added["ticket"]);
-    assert_eq!(
-        api.post(tickets, "/api/sites/nobody/tickets", &json!({})).await["error"]["code"],
-        "not_found"
-    );
+    let nobodys = api.post(tickets, "/api/sites/nobody/tickets", &json!({})).await;
+    assert_eq!(nobodys["error"]["code"], "not_found");
+    api.post(revoke, "/api/sites/othaya-01/revoke", &json!({})).await;
 }
 
 fn assert_nothing_is_left_out(api: &Checker) {

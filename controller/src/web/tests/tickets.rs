@@ -5,6 +5,7 @@ use tawi_shared::enrolment::Ticket;
 
 use crate::audit;
 use crate::broker::BrokerSettings;
+use crate::live::Hint;
 use crate::pki::Pki;
 use crate::sites::enrolment::Tickets;
 use crate::staff::Role;
@@ -53,11 +54,22 @@ async fn an_owner_adds_a_site_and_is_shown_its_ticket_once() {
         assert!(refused.body.contains(complaint), "{complaint}: {}", refused.body);
     }
     assert_eq!(owner.post("/sites/nobody/tickets", &[]).await.status, 404);
+    let mut hints = served.controller.live.listen();
+    assert_eq!(owner.post("/sites/othaya-01/revoke", &[]).await.status, 303, "the box was not ticked");
+    assert!(!owner.get("/sites/othaya-01").await.body.contains("This site is revoked"));
+    assert_eq!(owner.post("/sites/othaya-01/revoke", &[("confirm", "yes")]).await.status, 303);
+    let site = owner.get("/sites/othaya-01").await.body;
+    assert!(site.contains("This site is revoked") && !site.contains("Shut the site out"), "{site}");
+    assert!(!site.contains("Ticket waits until"), "nobody comes in with it any more");
+    assert_eq!(owner.post("/sites/nobody/revoke", &[("confirm", "yes")]).await.status, 404);
+    let is_told = |hint: &Hint| matches!(hint, Hint::Revoked(site) if site.as_str() == "othaya-01");
+    while !is_told(&hints.recv().await.unwrap()) {}
     assert_eq!(owner.post_bare("/sites/othaya-01/tickets", &[]).await.status, 403, "from another page");
     let mut read = served.controller.database.read().await.unwrap();
     let rows = audit::store::latest(&mut read, 20).await.unwrap();
     let made = rows.iter().filter(|row| row.action == "site.token_made").count();
     assert_eq!((made, rows.iter().any(|row| row.action == "site.added")), (2, true));
+    assert_eq!(rows.iter().filter(|row| row.action == "site.revoked").count(), 1);
     drop(read);
     for role in [Role::Operator, Role::Viewer] {
         let mut browser = served.browser(role).await;
@@ -65,6 +77,7 @@ async fn an_owner_adds_a_site_and_is_shown_its_ticket_once() {
         assert!(!browser.get("/sites/othaya-01").await.body.contains("New ticket"));
         assert_eq!(browser.post("/sites", &[("id", "b")]).await.status, 403);
         assert_eq!(browser.post("/sites/othaya-01/tickets", &[]).await.status, 403);
+        assert_eq!(browser.post("/sites/othaya-01/revoke", &[("confirm", "yes")]).await.status, 403);
     }
     served.stop().await;
 }
