@@ -16,6 +16,7 @@ const SHOWN: usize = 3;
 pub(crate) struct BackhaulView {
     /// `100 kB an hour, at most 58 MB a month`, or that there is no bound.
     pub(crate) bound: String,
+    pub(crate) is_set_here: bool,
     /// `each 240 s`.
     pub(crate) keep_alive: String,
     /// What waits there; empty when nothing does.
@@ -32,7 +33,8 @@ pub(crate) struct MonthView {
 }
 
 impl BackhaulView {
-    pub(crate) fn of(known: &Backhaul, now: UnixMillis) -> Self {
+    /// `is_set_here` says whether head office bounds it, and not the device's own settings.
+    pub(crate) fn of(known: &Backhaul, is_set_here: bool, now: UnixMillis) -> Self {
         let bound = match known.hourly_bytes {
             0 => "no bound".to_owned(),
             bytes => format!("{} an hour", display::bytes(bytes)),
@@ -46,6 +48,7 @@ impl BackhaulView {
         };
         Self {
             bound,
+            is_set_here,
             keep_alive: format!("tried each {} s", known.keep_alive_seconds),
             backlog,
             said: Moment::of(known.said_at, now),
@@ -161,13 +164,13 @@ mod tests {
             said_at: UnixMillis(0),
             months: vec![month],
         };
-        let shown = BackhaulView::of(&known, UnixMillis(0));
+        let shown = BackhaulView::of(&known, false, UnixMillis(0));
         let month = &shown.months[0];
         assert_eq!((month.name.as_str(), month.total.as_str()), ("November 2026", "13.1 MB"));
         assert_eq!(month.parts, "usage 8.1 MB · keeping the line, and headers 5.0 MB");
         assert_eq!((shown.bound.as_str(), shown.backlog.as_str()), ("100 kB an hour", ""));
         let known = Backhaul { hourly_bytes: 0, backlog_records: 12_000, ..known };
-        let shown = BackhaulView::of(&known, UnixMillis(0));
+        let shown = BackhaulView::of(&known, false, UnixMillis(0));
         assert_eq!(
             (shown.bound.as_str(), shown.backlog.contains("12000") || shown.backlog.contains("12,000")),
             ("no bound", true)

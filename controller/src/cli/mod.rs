@@ -15,6 +15,7 @@ mod mpesa;
 mod mpesa_arguments;
 mod mpesa_doctor;
 mod mpesa_operator;
+mod near;
 mod office;
 mod output;
 mod release_arguments;

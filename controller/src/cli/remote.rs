@@ -84,6 +84,7 @@ impl Shell {
     }
 
     async fn ask(&self, site: SiteId, kind: CommandKind, argument: String) -> Result<Command, Failure> {
+        self.can_be_asked(&site).await?;
         let (ids, now) = (&self.controller.ids, self.controller.clock.now());
         let mut transaction = self.controller.database.write().await?;
         let new = new_command(site.clone(), kind, argument);
@@ -102,6 +103,22 @@ impl Shell {
                 Err(Failure::Refused(format!("there is no site {site}: tawi-controller site list")))
             }
         }
+    }
+
+    /// Refuses at once what nobody could answer, however long one waits.
+    async fn can_be_asked(&self, site: &SiteId) -> Result<(), Failure> {
+        let known = sites::get(&mut *self.controller.database.read().await?, site).await?;
+        let Some(known) = known else { return Err(self.no_such_site(site).await?) };
+        if !data_directory::is_served(&self.config.data_directory) {
+            return Err(Failure::Refused(nothing_came(site, false, false, false)));
+        }
+        // Whoever is shut out is told so below.
+        if known.presence.changed_at.is_none() && known.revoked_at.is_none() {
+            return Err(Failure::Refused(format!(
+                "site {site} has not started yet: there is nobody to ask\n  cure: make its device the site: tawi-agent enrol there, with the ticket of tawi-controller site renew {site}"
+            )));
+        }
+        Ok(())
     }
 
     async fn answer_of(

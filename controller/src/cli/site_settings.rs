@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::Setting;
 
+use super::near::nearest;
 use super::{Failure, Shell, data_directory};
 use crate::ids::SiteId;
 use crate::site_settings::api::{SettingsBody, names};
@@ -23,7 +24,7 @@ impl Shell {
     pub(super) async fn settings_of_site(&self, id: SiteId) -> Result<(), Failure> {
         let mut reader = self.controller.database.read().await?;
         if sites::get(&mut reader, &id).await?.is_none() {
-            return Err(Failure::Refused(no_such_site(&id)));
+            return Err(self.no_such_site(&id).await?);
         }
         let mut settings = site_settings::of_site(&mut reader, &id).await?;
         let now = self.controller.clock.now();
@@ -89,7 +90,7 @@ impl Shell {
                     settings
                 }
                 Changed::Unchanged(settings) => {
-                    let _ = writeln!(said, "site {id} has that already");
+                    let _ = writeln!(said, "site {id} stands like that already");
                     settings
                 }
                 Changed::NoSuchSite => {
@@ -107,6 +108,8 @@ impl Shell {
             bodies.push(SettingsBody::of(id, &settings, now));
         }
         transaction.commit().await?;
+        // Only now: whoever mistyped something is told of that alone.
+        self.hears_sites(true);
         match sites.first() {
             Some(first) => {
                 let _ = write!(said, "what it takes: tawi-controller site settings {first}");
@@ -140,16 +143,9 @@ fn read(
     Ok(read)
 }
 
-fn no_such_site(id: &SiteId) -> String {
-    format!("there is no site {id}: tawi-controller site list")
-}
-
 /// What is said of a word that is neither: a site that was mistyped, or else perhaps a setting.
 fn neither<'a>(word: &SiteId, known: impl Iterator<Item = &'a SiteId>) -> String {
-    let nearest = known.min_by_key(|site| distance(word.as_str(), site.as_str()));
-    let is_near =
-        |site: &&SiteId| distance(word.as_str(), site.as_str()).saturating_mul(3) <= word.as_str().len();
-    match nearest.filter(is_near) {
+    match nearest(word, known) {
         Some(near) => {
             format!("there is no site {word}; is it {near}? All of them: tawi-controller site list")
         }
@@ -158,22 +154,6 @@ fn neither<'a>(word: &SiteId, known: impl Iterator<Item = &'a SiteId>) -> String
             names()
         ),
     }
-}
-
-/// How many letters are to be put in, left out or changed to make one word of the other.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (at, letter) in one.chars().enumerate() {
-        let mut left = at.saturating_add(1);
-        let mut next = vec![left];
-        for ((before, above), theirs) in row.iter().zip(row.iter().skip(1)).zip(other.chars()) {
-            let changed = before.saturating_add(usize::from(letter != theirs));
-            left = changed.min(left.min(*above).saturating_add(1));
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 fn shown(id: &SiteId, settings: &SiteSettings, now: UnixMillis) -> String {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::termios::tcgetwinsize;
 use serde_json::json;
 
+use super::near::no_such_site;
 use super::site_arguments::{RouterCommand, SiteCommand, SiteWay};
 use super::{Failure, Shell, data_directory};
 use crate::audit::{self, Action};
@@ -58,24 +59,36 @@ impl Shell {
             SiteCommand::Settings { id } => self.settings_of_site(id).await,
             SiteCommand::Set { words, all } => self.set_of_sites(&words, all).await,
             SiteCommand::Unset { words, all } => self.unset_of_sites(&words, all).await,
-            SiteCommand::Revoke { id } => {
-                let back = format!("tawi-controller site renew {id}");
-                let by = (&self.controller.ids, self.controller.clock.now());
-                let mut transaction = self.controller.database.write().await?;
-                let is_done = sites::revoke(&mut transaction, &id, &self.actor, by).await?;
-                transaction.commit().await?;
-                if !is_done {
-                    let known = sites::get(&mut *self.controller.database.read().await?, &id).await?;
-                    let since = known.ok_or_else(|| Failure::Refused(no_such_site(&id)))?.revoked_at;
-                    let since = since.map(|at| format!(", since {}", display::with_zone(at)));
-                    let since = since.unwrap_or_default();
-                    let words = format!("site {id} is revoked already{since}; to bring it back: {back}");
-                    return Err(Failure::Refused(words));
-                }
-                let words = format!("site {id} is shut out; to bring it back: {back}");
-                self.output.say(&words, &json!({"id": id}))
-            }
+            SiteCommand::Revoke { id } => self.revoke_site(&id).await,
         }
+    }
+
+    async fn revoke_site(&self, id: &SiteId) -> Result<(), Failure> {
+        let back = format!("tawi-controller site renew {id}");
+        let by = (&self.controller.ids, self.controller.clock.now());
+        let mut transaction = self.controller.database.write().await?;
+        let is_done = sites::revoke(&mut transaction, id, &self.actor, by).await?;
+        transaction.commit().await?;
+        if !is_done {
+            let known = sites::get(&mut *self.controller.database.read().await?, id).await?;
+            let Some(known) = known else { return Err(self.no_such_site(id).await?) };
+            let since = known.revoked_at.map(|at| format!(", since {}", display::with_zone(at)));
+            let since = since.unwrap_or_default();
+            let words = format!("site {id} is revoked already{since}; to bring it back: {back}");
+            return Err(Failure::Refused(words));
+        }
+        let mut words = format!("site {id} is shut out; to bring it back: {back}");
+        if self.config.broker.external.is_some() {
+            words += "\nits open connection, and its certificate until its broker knows better, are that broker's to end: \
+                      tawi-controller broker-config --help says how";
+        }
+        self.output.say(&words, &json!({"id": id}))
+    }
+
+    /// What is said where there is no such site: one may have been mistyped.
+    pub(super) async fn no_such_site(&self, id: &SiteId) -> Result<Failure, Failure> {
+        let known = sites::list(&mut *self.controller.database.read().await?).await?;
+        Ok(Failure::Refused(no_such_site(id, known.iter().map(|site| &site.id))))
     }
 
     async fn add_with_ticket(&self, id: &SiteId, name: String, way: &SiteWay) -> Result<(), Failure> {
@@ -100,7 +113,7 @@ impl Shell {
         let mut transaction = self.controller.database.write().await?;
         match enrolment::make_ticket(&mut transaction, &tickets, id, &self.actor, (ids, now)).await? {
             Ticketed::Made(ticket) => self.hand_out("has a new ticket", ticket, way, transaction).await,
-            Ticketed::NoSuchSite => Err(Failure::Refused(no_such_site(id))),
+            Ticketed::NoSuchSite => Err(self.no_such_site(id).await?),
         }
     }
 
@@ -202,7 +215,9 @@ impl Shell {
 
     async fn list_sites(&self) -> Result<(), Failure> {
         let mut reader = self.controller.database.read().await?;
-        let sites = sites::list(&mut reader).await?;
+        let mut sites = sites::list(&mut reader).await?;
+        // By what stands first on each line.
+        sites.sort_by(|one, other| one.id.cmp(&other.id));
         let routers = sites::all_routers(&mut reader).await?;
         let served: HashSet<&SiteId> =
             routers.iter().filter(|router| router.was_reached()).map(|router| &router.site).collect();
@@ -229,7 +244,7 @@ impl Shell {
         let mut reader = self.controller.database.read().await?;
         let sites = sites::list(&mut reader).await?;
         if let Some(missing) = site.as_ref().filter(|id| !sites.iter().any(|site| site.id == **id)) {
-            return Err(Failure::Refused(no_such_site(missing)));
+            return Err(Failure::Refused(no_such_site(missing, sites.iter().map(|site| &site.id))));
         }
         let mut routers = sites::all_routers(&mut reader).await?;
         routers.retain(|router| site.as_ref().is_none_or(|id| router.site == *id));
@@ -258,9 +273,7 @@ impl Shell {
                 router
             }
             AddedRouter::AlreadyThere(router) => router,
-            AddedRouter::NoSuchSite => {
-                return Err(Failure::refused(format!("there is no site {site}: tawi-controller site list")));
-            }
+            AddedRouter::NoSuchSite => return Err(self.no_such_site(&site).await?),
             AddedRouter::SiteRevoked => {
                 let cure = format!("tawi-controller site renew {site}");
                 return Err(Failure::refused(format!("site {site} is revoked; to bring it back: {cure}")));
@@ -349,7 +362,7 @@ fn written(id: &SiteId, added: Added) -> Result<PathBuf, Failure> {
     let problem = match added {
         Added::Added(bundle) => return Ok(bundle.directory),
         Added::AlreadyThere => already_there(id),
-        Added::NoSuchSite => no_such_site(id),
+        Added::NoSuchSite => no_such_site(id, std::iter::empty()),
         Added::DirectoryTaken(path) => {
             format!("--offline-bundle: {} is there already; name a new directory", path.display())
         }
@@ -363,10 +376,6 @@ const BAD_NAME: &str = "--name: enter a name of at most 80 characters on one lin
 
 fn already_there(id: &SiteId) -> String {
     format!("there is a site {id} already; for a new ticket: tawi-controller site renew {id}")
-}
-
-fn no_such_site(id: &SiteId) -> String {
-    format!("there is no site {id}: tawi-controller site list")
 }
 
 fn bad_address(address: &str) -> String {

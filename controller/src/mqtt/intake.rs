@@ -24,6 +24,7 @@ use super::budget::{Budgets, EVENTS, SESSIONS, WRITES};
 use super::connection::{Arrival, Heard, Pipe};
 use super::positions::Hole;
 use super::spread::spread_of;
+use super::twins::Twins;
 use super::watched::Spoken;
 use super::{LinkError, releases, reports};
 use crate::desired::Held;
@@ -120,6 +121,8 @@ pub(super) struct Memory {
     holes: HashMap<(SiteId, u16), Hole>,
     /// The newest hello of each site.
     hellos: HashMap<SiteId, Greeting>,
+    /// Sites that two devices speak as.
+    twins: Twins,
     /// When each site was last told the whole.
     wholes: HashMap<SiteId, Instant>,
     /// Who asked for the whole too soon, and what they hold.
@@ -146,6 +149,7 @@ impl Default for Memory {
             awaited: HashSet::new(),
             holes: HashMap::new(),
             hellos: HashMap::new(),
+            twins: Twins::default(),
             wholes: HashMap::new(),
             owed: BTreeMap::new(),
             events: Budgets::new(EVENTS),
@@ -418,7 +422,16 @@ impl Memory {
     }
 
     fn learn(&mut self, effects: &Effects) {
-        self.hellos.extend(effects.hellos.iter().map(|(site, greeting)| (site.clone(), *greeting)));
+        for (site, greeting) in &effects.hellos {
+            if let Some(turns) = self.twins.note(site, greeting.boot_id) {
+                tracing::error!(
+                    site.id = %site, turns,
+                    "two devices speak as this site and throw each other off: one was copied from the other; switch one off, or shut out \
+                     both and make one of them the site (tawi-controller site renew)"
+                );
+            }
+            self.hellos.insert(site.clone(), *greeting);
+        }
         for (site, lane, what) in &effects.resumptions {
             let key = (site.clone(), *lane);
             match *what {

@@ -30,6 +30,7 @@ mod spread;
 mod store;
 #[cfg(test)]
 mod tests;
+mod twins;
 mod watched;
 
 use thiserror::Error;

@@ -672,7 +672,8 @@ async fn take_event(
             note_router(connection, site, by_event(&router, true), now).await?;
         }
         (Some(EventKind::StoreLost | EventKind::StoreFull | EventKind::PlanHeld), _, _) => {
-            tracing::warn!(site.id = %site, event.kind = event.kind, "a site needs a person");
+            let what = kind.map_or("", EventKind::as_str);
+            tracing::warn!(site.id = %site, event.kind = what, "a site needs a person: what it says of that is on its page");
         }
         _ => {}
     }

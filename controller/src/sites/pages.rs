@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::FailureKind;
+use tawi_shared::wire::{FailureKind, Setting};
 
 use super::router_trouble::trouble_of;
 use super::{AddedRouter, Event, Router, Site, enrolment};
@@ -27,6 +27,7 @@ use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
 use crate::releases::pages::SiteUpgrade;
 use crate::site_settings::pages::SettingsView;
+use crate::site_settings::{SiteSettings, Stand};
 use crate::staff::Permission;
 use crate::subscriptions::reach::{self, Of, Reach};
 use crate::subscriptions::{self, FailingLine};
@@ -356,7 +357,7 @@ async fn show(
         settings: SettingsView::of(&settings, now),
         upgrade,
         levels: remote::LEVELS,
-        backhaul: backhaul.as_ref().map(|known| BackhaulView::of(known, now)),
+        backhaul: backhaul.as_ref().map(|known| BackhaulView::of(known, bounds_line(&settings, now), now)),
         may_take_over: visit.may(Permission::TakeOver) && site.revoked_at.is_none(),
         may_command: visit.may(Permission::CommandRouters) && site.revoked_at.is_none(),
         failing,
@@ -396,6 +397,12 @@ fn sync_sentence(site: &Site, failing: u64, held: u64, has_trouble: bool) -> Str
     } else {
         format!("{} to be made when the site is back.", display::counted(behind, "change"))
     }
+}
+
+/// Whether head office bounds what the site's line may carry in an hour, and the site goes by that.
+fn bounds_line(settings: &SiteSettings, now: UnixMillis) -> bool {
+    let bound = Setting::KilobytesAnHour;
+    settings.values.contains_key(&bound) && settings.stand(bound, now) == Stand::Applied
 }
 
 async fn add_router(
