@@ -68,6 +68,10 @@ pub async fn examine(
     }
     let status = status.ok();
     note(device::upgrades(&config.upgrade, status.as_ref().map(|status| &status.upgrade)), MACHINE);
+    if let Some(damage) = &config.damage {
+        let detail = format!("{damage}: the site is served without head office");
+        note(Finding::bad("identity", detail, config.cure_of_identity()), OFFICE);
+    }
     match client_config(&config.controller, TrustedClock::new(clock.clone(), KeptTime::default())) {
         Ok(tls) => {
             note(Finding::good("certificates", "the CA, our certificate and its key can be read"), OFFICE);
@@ -82,7 +86,10 @@ pub async fn examine(
                 note(office::examine_controller(address, way, &tls).await, OFFICE);
             }
         }
-        Err(error) => note(split_cure("certificates", &error.to_string()), OFFICE),
+        Err(error) => {
+            let found = split_cure("certificates", &error.to_string());
+            note(Finding { cure: config.cure_of_identity(), ..found }, OFFICE);
+        }
     }
     if let Some(status) = &status {
         note(office::connection_of(status), OFFICE);

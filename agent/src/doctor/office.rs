@@ -89,11 +89,11 @@ pub(super) fn connection_of(status: &Status) -> Finding {
         return Finding::good(check, "the agent is connected, so this site's certificate is accepted");
     }
     let why = status.controller.last_problem.as_deref().unwrap_or("no connection was made yet");
-    Finding::bad(
-        check,
-        format!("the agent is not connected: {why}"),
+    let (why, cure) = why.split_once("; cure: ").unwrap_or((
+        why,
         "if head office is reached above and hangs up, the site was revoked or has a newer bundle: ask head office for tawi-controller site renew",
-    )
+    ));
+    Finding::bad(check, format!("the agent is not connected: {why}"), cure)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub mod dialer;
 pub mod keep_alive;
 pub mod ledger;
 pub mod order;
+pub mod proof;
 pub mod proxy;
 pub mod session;
 pub mod tls;

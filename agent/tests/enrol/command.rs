@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::office::{Directory, Office, PATIENCE, SITE, Way};
 
 /// The exit code, and everything that was said.
-async fn run(arguments: &[&str], config: &Path, input: &str) -> (Option<i32>, String) {
+pub async fn run(arguments: &[&str], config: &Path, input: &str) -> (Option<i32>, String) {
     let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_tawi-agent")));
     command.args(arguments).arg("--config").arg(config);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
