@@ -305,8 +305,8 @@ impl Keeper {
         }
         if !is_usage_kept {
             let usage = usage.into_iter().map(|(counted, _)| counted).collect();
-            let refused = self.memory.put_usage(usage, is_historical);
-            self.dropped_records += refused;
+            let (dropped, refused) = self.memory.put_usage(usage, is_historical);
+            self.dropped_records += dropped + refused;
             self.dropped_totals += refused;
             self.memory.periods.extend(periods);
         }
