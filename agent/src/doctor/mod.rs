@@ -81,9 +81,10 @@ pub async fn examine(
                 let left = site_certificate::remaining(&own, clock.now(), config.is_enrolled());
                 left.into_iter().for_each(|finding| note(finding, OFFICE));
             }
+            let cure = config.cure_of_identity();
             for address in &config.controller.mqtt_addresses() {
                 let way = Way::of(&config.controller);
-                note(office::examine_controller(address, way, &tls).await, OFFICE);
+                note(office::examine_controller(address, way, &tls, &cure).await, OFFICE);
             }
         }
         Err(error) => {

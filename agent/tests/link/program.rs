@@ -391,7 +391,7 @@ async fn the_doctor_tells_a_refused_certificate_from_a_closed_port() {
     }
     let (code, text, _) = output(&["doctor"], &path).await;
     assert_eq!(code, Some(1));
-    assert!(text.contains("it refused our certificate") && text.contains("newer bundle"), "{text}");
+    assert!(text.contains("it refused our certificate") && text.contains("site renew nyeri-01"), "{text}");
 }
 
 /// The bundle of another site, from the same head office.
