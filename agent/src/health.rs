@@ -400,6 +400,9 @@ pub struct StoreStatus {
     /// Whether it leaves them out now.
     #[serde(default)]
     pub leaves_writes_out: bool,
+    /// What was lost with a store that was begun anew since the start, in words.
+    #[serde(default)]
+    pub lost: Option<String>,
 }
 
 impl StoreStatus {
@@ -544,7 +547,7 @@ impl Status {
         };
         let (since, problem) = match &overview.health {
             StoreHealth::Well => (None, None),
-            StoreHealth::Unwell { since, error } => (Some(since.0), Some(error.to_string())),
+            StoreHealth::Unwell { since, error } => (Some(since.0), Some(error.said())),
         };
         self.store = StoreStatus {
             is_well: problem.is_none(),
@@ -553,6 +556,7 @@ impl Status {
             disk_bytes: overview.disk_bytes,
             writes_left_out: overview.left_out.writes,
             leaves_writes_out: overview.left_out.is_now,
+            lost: overview.lost.clone(),
         };
     }
 

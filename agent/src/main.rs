@@ -18,6 +18,7 @@ use tawi_agent::config::{Config, ConfigError, DEFAULT_PATH, Environment};
 use tawi_agent::doctor;
 use tawi_agent::health::{CURE_OF_SPACE, RouterStatus, Status, spoken};
 use tawi_agent::outbox::free_bytes;
+use tawi_agent::rights::cure_of;
 use tawi_agent::serve::{BAD_CONFIG, CANNOT_CREATE, PROBLEM, TRY_LATER, serve};
 use tawi_agent::status::{AskError, ask_log, ask_rebuild, ask_release, ask_status};
 use tawi_agent::trouble::BOARD;
@@ -306,7 +307,7 @@ fn show_log(
         Err(error) => return bad_config(&error),
     };
     let not_read = |error: std::io::Error| {
-        let cure = "run it as root, or as the agent's user";
+        let cure = cure_of(&error);
         let place = config.state_directory.display();
         fail(&format!("the log in {place} cannot be read: {error}\n  cure: {cure}"), PROBLEM)
     };
@@ -449,6 +450,9 @@ fn describe(status: &Status, problems: &[String]) -> String {
         counted(events.sealed.saturating_add(usage.sealed), "record"),
         status.store.disk_bytes / 1024,
     );
+    if let Some(lost) = &status.store.lost {
+        text += &format!("lost        {lost}\n");
+    }
     for problem in problems {
         text += &format!("PROBLEM     {problem}\n");
     }

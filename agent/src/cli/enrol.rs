@@ -19,6 +19,7 @@ use tawi_agent::enrol::keeping::{KeepError, Next, Place, read_key};
 use tawi_agent::enrol::key::AgentKey;
 use tawi_agent::enrol::{EnrolError, enrol, ticket_in};
 use tawi_agent::outbox::owner::{OwnerError, forget_owner, owner_of};
+use tawi_agent::rights::cure_of;
 use tawi_agent::status::ask_status;
 use tawi_shared::enrolment::{BadTicket, TICKET_CHARACTERS, Ticket};
 use tawi_shared::{Clock, SiteId};
@@ -89,7 +90,7 @@ enum Problem {
     ByHand(PathBuf),
     #[error("the agent of {0} runs\n  cure: systemctl stop tawi-agent; then run this again")]
     Running(SiteId),
-    #[error("what {site} has not told yet cannot be put aside: {source}\n  cure: run it as root (sudo)")]
+    #[error("what {site} has not told yet cannot be put aside: {source}\n  cure: {}", cure_of(source))]
     Aside {
         site: SiteId,
         #[source]

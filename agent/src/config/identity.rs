@@ -22,6 +22,7 @@ use super::{Config, ConfigError, ControllerConfig, Environment, check_addresses,
 use crate::certificate::Certificate;
 use crate::link::tls::certificates;
 use crate::outbox::owner::owner_of;
+use crate::rights;
 
 /// The directory within the state directory.
 pub const IDENTITY: &str = "identity";
@@ -35,9 +36,6 @@ pub const CERTIFICATE_FILE: &str = "agent.pem";
 pub const CA_FILE: &str = "ca.pem";
 /// Site and addresses.
 pub const SETTINGS_FILE: &str = "identity.toml";
-/// What a technician does who may not read it.
-const CURE: &str = "run it as root or as the agent's user; if the file is damaged, ask head office for a new ticket \
-    (tawi-controller site renew), and enrol anew: sudo tawi-agent enrol";
 /// What helps where what stands in it is damaged.
 const ANEW: &str =
     "ask head office for a new ticket (tawi-controller site renew), and enrol anew: sudo tawi-agent enrol";
@@ -85,7 +83,7 @@ impl Identity {
                 _ => {}
             }
             let damaged = |problem: String| ConfigError::value(path.display().to_string(), problem, ANEW);
-            let parsed = files::parse(&path, &files::read_text(&path, CURE)?);
+            let parsed = files::parse(&path, &read(&path)?);
             let raw: RawIdentity = parsed.map_err(|error| match error {
                 ConfigError::Syntax { line, message, .. } => damaged(format!("line {line}: {message}")),
                 error => error,
@@ -104,6 +102,16 @@ impl Identity {
     pub fn file(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
+}
+
+/// The text of a file of it, with what helps whoever cannot read it.
+fn read(path: &Path) -> Result<String, ConfigError> {
+    files::read_text(path, ANEW).map_err(|error| match error {
+        ConfigError::Unreadable { path, source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            ConfigError::Unreadable { path, cure: rights::cure_of(&source), source }
+        }
+        error => error,
+    })
 }
 
 /// Whether the device was a site at some time. One that never was is told to enrol, and nothing is served on it.

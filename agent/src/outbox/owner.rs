@@ -12,6 +12,7 @@ use tawi_shared::SiteId;
 use thiserror::Error;
 
 use super::directory::sync_directory;
+use crate::rights::cure_of;
 
 /// The file in the state directory.
 const SITE: &str = "site";
@@ -48,13 +49,6 @@ pub enum OwnerError {
         "{}: it is damaged, and does not say whose store is beside it\n  cure: write the name of the site into it whose store that is: echo nyeri-01 | sudo tee {}", .0.display(), .0.display()
     )]
     Damaged(PathBuf),
-}
-
-fn cure_of(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => "run it as root (sudo), or as the agent's user",
-        _ => "look at the disk: dmesg; findmnt",
-    }
 }
 
 /// Whose store is in this state directory; `None` where no agent that knows of the file ran yet. A name without its line end
