@@ -46,10 +46,13 @@ Examples:
 If the answer was lost, run it again with the same ticket: that harms nothing.
 
 Exit codes:
-  0   this device is the site of the ticket     69  head office is not reached, or its answer was lost
-  1   head office refuses, or this device is    73  the identity cannot be written
-      another site already                      75  another enrolment or renewal is at work
-  2   wrong use, or no ticket                   78  the settings are wrong";
+  0   this device is the site of the ticket
+  1   head office refuses, or this device is another site already
+  2   wrong use, or no ticket
+  69  head office is not reached, or its answer was lost
+  73  the identity cannot be written
+  75  another enrolment or renewal is at work
+  78  the settings are wrong";
 
 /// How to enrol.
 #[derive(Args)]
