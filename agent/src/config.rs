@@ -96,6 +96,18 @@ impl ConfigError {
     fn value(key: impl Into<String>, problem: impl Into<String>, cure: impl Into<String>) -> Self {
         Self::Value { key: key.into(), problem: problem.into(), cure: cure.into() }
     }
+
+    /// What is wrong, without what helps.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let whole = self.to_string();
+        whole.split_once("\n  cure: ").map_or(whole.as_str(), |(said, _)| said).to_owned()
+    }
+
+    /// Whether only whoever asks may not look.
+    fn is_of_rights(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied)
+    }
 }
 
 /// The settings, checked.
@@ -118,12 +130,15 @@ pub struct Config {
     pub log_level: LevelFilter,
     /// Whose releases of the agent are taken.
     pub upgrade: UpgradeConfig,
+    /// What of this device's identity cannot be used although the settings need it: the agent serves the site all the same,
+    /// without head office.
+    pub damage: Option<String>,
 }
 
 /// How to reach head office.
 #[derive(Clone, Debug)]
 pub struct ControllerConfig {
-    /// Where head office is. Never empty.
+    /// Where head office is. Empty only where the identity that should say so is damaged.
     pub addresses: Vec<ControllerAddress>,
     /// Where it hears MQTT, if not there.
     pub brokers: Vec<ControllerAddress>,
@@ -224,19 +239,25 @@ impl Config {
         let state_directory = absolute("state_directory", &raw.state_directory)?;
         let home = Home::of(&raw, &finder, &state_directory)?;
         let routers = router::check(raw.router.into_iter().chain(beside), &finder)?;
-        Ok(Self {
-            site: match (&raw.site, &home.identity) {
-                (Some(site), _) => check_site(site)?,
-                (None, Some(identity)) => identity.site.clone(),
-                (None, None) => return Err(unknown("site")),
+        let controller = check_controller(&raw.controller, &finder, &home)?;
+        let site = match (&raw.site, &home.identity) {
+            (Some(site), _) => check_site(site)?,
+            (None, Some(identity)) => identity.site.clone(),
+            (None, None) => match identity::site_by_traces(&state_directory, &controller.certificate_file) {
+                Some(site) if home.damage.is_some() => site,
+                _ => return Err(home.damage.unwrap_or_else(|| unknown("site"))),
             },
+        };
+        Ok(Self {
+            site,
             runtime_directory: run_directory(environment, &state_directory),
             state_directory,
-            controller: check_controller(&raw.controller, &finder, &home)?,
+            controller,
             routers,
             enforce: check_enforce(&raw.enforce)?,
             log_level: check_level(&raw.log.level)?,
             upgrade: check_upgrade(&raw.upgrade, home.identity.as_ref())?,
+            damage: home.damage.map(|damage| damage.said()),
         })
     }
 
@@ -264,6 +285,8 @@ fn run_directory(environment: &Environment, state_directory: &Path) -> PathBuf {
 /// Where the files are that the settings do not name.
 struct Home {
     identity: Option<Identity>,
+    /// Why what enrolment left cannot be used.
+    damage: Option<ConfigError>,
     /// `None`: beside the settings or among the credentials, as before there was enrolment.
     directory: Option<PathBuf>,
 }
@@ -275,9 +298,31 @@ impl Home {
         let is_by_hand = names_own(&raw.controller) || is_beside();
         let is_complete = raw.site.is_some() && raw.controller.addresses.is_some();
         // A user who may not look into the state directory can use settings that need nothing of it.
-        let identity = if is_by_hand && is_complete { None } else { Identity::load(state_directory)? };
-        let directory = identity.as_ref().filter(|_| !is_by_hand).map(|identity| identity.directory.clone());
-        Ok(Self { identity, directory })
+        if is_by_hand && is_complete {
+            return Ok(Self { identity: None, damage: None, directory: None });
+        }
+        let (identity, mut damage) = match Identity::load(state_directory) {
+            Err(error) if error.is_of_rights() => return Err(error),
+            Err(error) => (None, Some(error)),
+            Ok(None) if identity::was_a_site(state_directory) => {
+                (None, Some(identity::gone(state_directory)))
+            }
+            Ok(identity) => (identity, None),
+        };
+        if let Some(identity) = identity.as_ref().filter(|_| raw.controller.addresses.is_none()) {
+            damage = identity.checked_addresses().and(identity.checked_brokers()).err();
+        }
+        let directory = identity.as_ref().map(|identity| identity.directory.clone());
+        let own = state_directory.join(IDENTITY);
+        let directory = directory.or_else(|| (damage.is_some() || own.exists()).then_some(own));
+        // Settings that name site and addresses need nothing of it but the files beside.
+        damage = damage.filter(|_| !is_complete);
+        Ok(Self { identity, damage, directory: directory.filter(|_| !is_by_hand) })
+    }
+
+    /// What it says of the way to head office, where that can be used.
+    fn addresses(&self) -> Option<&Identity> {
+        self.identity.as_ref().filter(|_| self.damage.is_none())
     }
 
     fn find(&self, named: Option<&str>, name: &str, finder: &Finder<'_>) -> PathBuf {
@@ -343,10 +388,13 @@ fn check_controller(
     home: &Home,
 ) -> Result<ControllerConfig, ConfigError> {
     let key = "controller.addresses";
-    let known = home.identity.as_ref().map(|identity| &identity.addresses);
-    let texts = raw.addresses.as_ref().or(known).ok_or_else(|| unknown(key))?;
-    let addresses = check_addresses(key, texts)?;
-    let known = home.identity.as_ref().map(|identity| &identity.brokers).filter(|known| !known.is_empty());
+    let known = home.addresses().map(|identity| &identity.addresses);
+    let addresses = match raw.addresses.as_ref().or(known) {
+        Some(texts) => check_addresses(key, texts)?,
+        None if home.damage.is_some() => Vec::new(),
+        None => return Err(unknown(key)),
+    };
+    let known = home.addresses().map(|identity| &identity.brokers).filter(|known| !known.is_empty());
     let brokers = match raw.broker_addresses.as_ref().or(known) {
         Some(texts) => check_addresses("controller.broker_addresses", texts)?,
         None => Vec::new(),

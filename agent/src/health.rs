@@ -194,7 +194,12 @@ impl LineStatus {
     pub fn said(&self) -> String {
         let megabytes = |bytes: u64| {
             let tenths = bytes.saturating_add(50_000) / 100_000;
-            format!("{}.{} MB", tenths / 10, tenths % 10)
+            // So little would be said as 0.0 or 0.1.
+            if bytes < 100_000 {
+                format!("{} kB", bytes.saturating_add(500) / 1_000)
+            } else {
+                format!("{}.{} MB", tenths / 10, tenths % 10)
+            }
         };
         if self.month == 0 {
             return String::new();
@@ -400,6 +405,9 @@ pub struct StoreStatus {
     /// Whether it leaves them out now.
     #[serde(default)]
     pub leaves_writes_out: bool,
+    /// What was lost with a store that was begun anew since the start, in words.
+    #[serde(default)]
+    pub lost: Option<String>,
 }
 
 impl StoreStatus {
@@ -544,7 +552,7 @@ impl Status {
         };
         let (since, problem) = match &overview.health {
             StoreHealth::Well => (None, None),
-            StoreHealth::Unwell { since, error } => (Some(since.0), Some(error.to_string())),
+            StoreHealth::Unwell { since, error } => (Some(since.0), Some(error.said())),
         };
         self.store = StoreStatus {
             is_well: problem.is_none(),
@@ -553,6 +561,7 @@ impl Status {
             disk_bytes: overview.disk_bytes,
             writes_left_out: overview.left_out.writes,
             leaves_writes_out: overview.left_out.is_now,
+            lost: overview.lost.clone(),
         };
     }
 
@@ -678,6 +687,12 @@ mod tests {
             ..LineStatus::default()
         };
         assert_eq!(line.said(), "line        12.3 MB (link 4.0 MB) in 2026-11; 100 kB an hour\n");
+        (line.month_bytes, line.parts) = (48_499, Vec::new());
+        assert_eq!(line.said(), "line        48 kB in 2026-11; 100 kB an hour\n");
+        line.month_bytes = 99_999;
+        assert!(line.said().contains(" 100 kB in "), "{}", line.said());
+        line.month_bytes = 100_000;
+        assert!(line.said().contains(" 0.1 MB in "), "{}", line.said());
         (line.hourly_bytes, line.backlog_records) = (0, 2);
         assert!(
             line.said().ends_with("no bound; 2 records of the time without a line wait\n"),

@@ -22,6 +22,7 @@ pub mod outbox;
 pub mod own_log;
 pub mod reconcile;
 pub mod remote;
+pub mod rights;
 pub mod router_script;
 pub mod router_script_files;
 pub mod routers_file;

@@ -18,6 +18,7 @@ use tawi_agent::config::{Config, ConfigError, DEFAULT_PATH, Environment};
 use tawi_agent::doctor;
 use tawi_agent::health::{CURE_OF_SPACE, RouterStatus, Status, spoken};
 use tawi_agent::outbox::free_bytes;
+use tawi_agent::rights::cure_of;
 use tawi_agent::serve::{BAD_CONFIG, CANNOT_CREATE, PROBLEM, TRY_LATER, serve};
 use tawi_agent::status::{AskError, ask_log, ask_rebuild, ask_release, ask_status};
 use tawi_agent::trouble::BOARD;
@@ -56,10 +57,13 @@ Examples:
   tawi-agent run --config ./agent.toml           run in the foreground
 
 Exit codes:
-  0   all is well               69  the agent does not run or does not answer
-  1   a problem was found       73  the state directory or a socket cannot be made
-  2   wrong use                 75  another agent runs on the same state directory
-                                78  the settings are wrong; the message names the key and the cure";
+  0   all is well
+  1   a problem was found
+  2   wrong use
+  69  the agent does not run or does not answer
+  73  the state directory or a socket cannot be made
+  75  another agent runs on the same state directory
+  78  the settings are wrong; the message names the key and the cure";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -67,30 +71,77 @@ Examples:
   tawi-agent run --config ./agent.toml     in the foreground
 
 Exit codes:
-  0   it was asked to end    75  another agent runs on the same state directory
-  1   it cannot go on        78  the settings are wrong; the message names the key and the cure
-  73  the state directory or a socket cannot be made";
+  0   it was asked to end
+  1   it cannot go on
+  73  the state directory or a socket cannot be made
+  75  another agent runs on the same state directory
+  78  the settings are wrong; the message names the key and the cure";
 
-const STATUS_CODES: &str = "\
-Exit codes:
-  0   all is well               69  the agent does not run or does not answer
-  1   a problem was found       78  the settings are wrong
-  2   wrong use";
-
-const ORDER_CODES: &str = "\
-Exit codes:
-  0   it was done, or there was nothing to do        69  the agent does not run or does not answer
-  1   it was not done; what stands in the way is said  78  the settings are wrong
-  2   wrong use";
-
-const LOG_CODES: &str = "\
-Times are East Africa Time and end in EAT, as in `tawi-controller router writes` and on the pages of
-head office; with --json, at_ms is milliseconds since 1970 in UTC.
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  sudo tawi-agent status
+  sudo tawi-agent status --json | jq .routers
+  sudo tawi-agent status || echo look at it
 
 Exit codes:
-  0   the log was read, whether anything fits or not  78  the settings are wrong
+  0   all is well
+  1   a problem was found
+  2   wrong use
+  69  the agent does not run or does not answer
+  78  the settings are wrong";
+
+const PIN_EXAMPLES: &str = "\
+Examples:
+  tawi-agent pin 192.168.88.1
+  tawi-agent pin 192.168.88.1:8730
+
+Exit codes:
+  0   the fingerprint was printed
+  2   wrong use
+  69  the router shows no certificate";
+
+const REBUILD_EXAMPLES: &str = "\
+Examples:
+  sudo tawi-agent rebuild --router core   after core was replaced or reset
+
+Exit codes:
+  0   it was done, or there was nothing to do
+  1   it was not done; what stands in the way is said
+  2   wrong use
+  69  the agent does not run or does not answer
+  78  the settings are wrong";
+
+const RELEASE_EXAMPLES: &str = "\
+Examples:
+  sudo tawi-agent status         says how many lines the guard holds, and where
+  sudo tawi-agent release core   lets go ahead what it holds on core
+
+Exit codes:
+  0   it was done, or there was nothing to do
+  1   it was not done; what stands in the way is said
+  2   wrong use
+  69  the agent does not run or does not answer
+  78  the settings are wrong";
+
+const ROUTER_EXAMPLES: &str = "\
+Examples:
+  sudo tawi-agent router add core 192.168.88.1 --release 7.18 --pppoe ether2
+  tawi-agent router add --help   all that a router can be prepared for";
+
+const LOG_EXAMPLES: &str = "\
+Times are East Africa Time and end in EAT, as in `tawi-controller router writes`
+and on the pages of head office; with --json, at_ms is milliseconds since 1970 in
+UTC.
+
+Examples:
+  sudo tawi-agent log --since 2h --line plot17
+  sudo tawi-agent log --router core --follow
+
+Exit codes:
+  0   the log was read, whether anything fits or not
   1   the log cannot be read
-  2   wrong use";
+  2   wrong use
+  78  the settings are wrong";
 
 /// Makes the MikroTik routers of one site agree with what head office decided, alone if need be.
 #[derive(Parser)]
@@ -115,7 +166,7 @@ enum Command {
     #[command(after_help = cli::enrol::EXAMPLES)]
     Enrol(cli::enrol::Arguments),
     /// Ask the running agent how it stands.
-    #[command(after_help = STATUS_CODES)]
+    #[command(after_help = STATUS_EXAMPLES)]
     Status {
         /// Answer in JSON.
         #[arg(long)]
@@ -125,6 +176,7 @@ enum Command {
     #[command(after_help = cli::doctor::EXAMPLES)]
     Doctor(cli::doctor::Arguments),
     /// Print the fingerprint of the certificate that a router shows on its api-ssl port.
+    #[command(after_help = PIN_EXAMPLES)]
     Pin {
         /// The router: an address or a name, with a port if it is not 8729.
         address: String,
@@ -133,7 +185,7 @@ enum Command {
     #[command(after_help = cli::adopt::EXAMPLES)]
     Adopt(cli::adopt::Arguments),
     /// Make every row of a router anew, whatever its guard would say: it was replaced or reset.
-    #[command(after_help = ORDER_CODES)]
+    #[command(after_help = REBUILD_EXAMPLES)]
     Rebuild {
         /// The router's name in the settings.
         #[arg(long)]
@@ -143,7 +195,7 @@ enum Command {
     ///
     /// An agent that runs is asked to put down what it still holds in memory. One that was cut off takes the last seconds
     /// with it.
-    #[command(after_help = LOG_CODES)]
+    #[command(after_help = LOG_EXAMPLES)]
     Log {
         /// Of this router alone.
         #[arg(long)]
@@ -162,6 +214,7 @@ enum Command {
         follow: bool,
     },
     /// Add a router to this site.
+    #[command(after_help = ROUTER_EXAMPLES)]
     Router {
         #[command(subcommand)]
         command: cli::router_add::Command,
@@ -174,7 +227,7 @@ enum Command {
     #[command(after_help = cli::router_script::EXAMPLES)]
     RouterScript(Box<cli::router_script::Arguments>),
     /// Let the cuts go ahead that the guard of a router holds at this moment.
-    #[command(after_help = ORDER_CODES)]
+    #[command(after_help = RELEASE_EXAMPLES)]
     Release {
         /// The router's name in the settings.
         router: String,
@@ -306,7 +359,7 @@ fn show_log(
         Err(error) => return bad_config(&error),
     };
     let not_read = |error: std::io::Error| {
-        let cure = "run it as root, or as the agent's user";
+        let cure = cure_of(&error);
         let place = config.state_directory.display();
         fail(&format!("the log in {place} cannot be read: {error}\n  cure: {cure}"), PROBLEM)
     };
@@ -449,6 +502,9 @@ fn describe(status: &Status, problems: &[String]) -> String {
         counted(events.sealed.saturating_add(usage.sealed), "record"),
         status.store.disk_bytes / 1024,
     );
+    if let Some(lost) = &status.store.lost {
+        text += &format!("lost        {lost}\n");
+    }
     for problem in problems {
         text += &format!("PROBLEM     {problem}\n");
     }

@@ -13,6 +13,7 @@ use routeros_api::Fingerprint;
 use thiserror::Error;
 
 use crate::config::{ConfigError, check_routers_text};
+use crate::rights::cure_of;
 
 const TABLE: &str = "[[router]]";
 /// What `router add` knows, and so corrects; `transport` and `tls_ca_file` would contradict the pin.
@@ -42,7 +43,7 @@ pub struct ProvenRouter<'r> {
 #[derive(Debug, Error)]
 pub enum RoutersFileError {
     /// It cannot be written.
-    #[error("{}: cannot be written: {source}\n  cure: run it as root (sudo)", path.display())]
+    #[error("{}: cannot be written: {source}\n  cure: {}", path.display(), cure_of(source))]
     Write {
         /// Which file.
         path: PathBuf,

@@ -19,13 +19,12 @@ use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
 use crate::api_log::ApiLog;
-use crate::clock::TrustedClock;
+use crate::clock::{KeptTime, TrustedClock};
 use crate::config::{Config, RouterConfig, RouterTransport};
 use crate::contact::Contact;
-use crate::enrol::renewal::{self, Pace, Renewal};
 use crate::flow::REPORTS_WAITING;
-use crate::link::dialer::{BindError, Dialer, bind_private};
-use crate::link::tls::{TlsFileError, client_config};
+use crate::link::dialer::{BindError, bind_private};
+use crate::link::proof::{Carrier, ProofError, proof};
 use crate::link::{self, ByteCounters, INBOUND_WAITING, LinkSettings};
 use crate::outbox::owner::{OwnerError, check_owner, note_owner};
 use crate::outbox::{Opening, Outbox, StoreError};
@@ -49,9 +48,9 @@ use crate::usage::quota::QuotaBook;
 /// Why the agent cannot start. Each names what to do.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// A certificate or key of the controller's line.
+    /// Nothing proves this device to head office, and it never was a site.
     #[error(transparent)]
-    Tls(#[from] TlsFileError),
+    Proof(#[from] ProofError),
     /// The CA of a router.
     #[error("router.tls_ca_file of {router:?}: {}: {problem}\n  cure: name a PEM file with the CA of that router", path.display())]
     RouterCa {
@@ -108,9 +107,15 @@ pub async fn run_until(
     clock: Clock,
     ids: IdSource,
 ) -> Result<Ending, StartError> {
+    // Before anything is left in the state directory that a site would have.
+    if !config.was_a_site() {
+        proof(&config, TrustedClock::new(clock.clone(), KeptTime::default()))?;
+    }
     match check_owner(&config.state_directory, &config.site) {
         // A file that cannot be read proves nothing, and a site whose disk is in trouble is served as well.
-        Err(error @ OwnerError::Unreadable { .. }) => warn!(%error, "nothing says whose store this is"),
+        Err(error @ (OwnerError::Unreadable { .. } | OwnerError::Damaged(_))) => {
+            warn!(%error, "nothing says whose store this is")
+        }
         verdict => verdict?,
     }
     let (outbox, mut opening) = Outbox::start(&config.state_directory, ids.clone(), clock.clone()).await?;
@@ -122,16 +127,7 @@ pub async fn run_until(
     let _ = outbox.call(move |keeper| keeper.serve(served)).await;
     let trusted = TrustedClock::new(clock.clone(), opening.marks.time);
     let contact = Contact::remembered(opening.marks.silence.unwrap_or_default());
-    let tls = client_config(&config.controller, trusted.clone())?;
     let bytes = Arc::new(ByteCounters::default());
-    let dialer = Dialer::bind(&config.runtime_directory, &config.controller, tls, Arc::clone(&bytes))?;
-    let renewal = Renewal {
-        config: config.clone(),
-        clock: trusted.clone(),
-        ids: ids.clone(),
-        bytes: Arc::clone(&bytes),
-        pace: Pace::default(),
-    };
     let status_listener = bind_private(&config.status_socket())?;
 
     let book = QuotaBook::load(opening.epoch, &std::mem::take(&mut opening.book), &opening.open_sessions);
@@ -148,6 +144,24 @@ pub async fn run_until(
     let tuning = Tuning::new(own, config.controller.takes_settings, std::mem::take(&mut opening.settings));
     own_log::set_level(tuning.now().log_level);
     let tuned = tuning.watch();
+    let carrier = Carrier {
+        config: config.clone(),
+        clock: trusted.clone(),
+        ids: ids.clone(),
+        bytes: Arc::clone(&bytes),
+        outbox: outbox.clone(),
+        settings: LinkSettings {
+            site: config.site.clone(),
+            tuned: tuned.clone(),
+            keep_alive: link::keep_alive::Bounds::default(),
+            reconnect_base: config.controller.reconnect_base,
+        },
+        core: link_sender,
+    };
+    let opened = match carrier.open() {
+        Err(ProofError::Door(error)) => return Err(error.into()),
+        opened => opened,
+    };
 
     let log = ApiLog::default();
     let orders: BTreeMap<String, Orders> =
@@ -211,14 +225,7 @@ pub async fn run_until(
     tasks.spawn(upgrade::worker::run(open, upgrade_clock, upgrade_asked, upgrade_reports, writing));
     // What was found on flash has been handed on, and would be held for as long as the agent runs.
     drop(opening);
-    let link_settings = LinkSettings {
-        site: config.site.clone(),
-        tuned,
-        keep_alive: link::keep_alive::Bounds::default(),
-        reconnect_base: config.controller.reconnect_base,
-    };
-    tasks.spawn(Box::pin(renewal::run(renewal, dialer.line())));
-    tasks.spawn(link::run(link_settings, dialer, outbox, ids, link_sender));
+    tasks.spawn(Box::pin(carrier.run(opened)));
     let doors = Doors { releases, orders, state, clock: trusted, questions: question_sender };
     tasks.spawn(status::serve(status_listener, doors));
     tasks.spawn(Box::pin(remote::run(hands, asked)));

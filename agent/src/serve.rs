@@ -117,7 +117,7 @@ pub fn serve(
 
 fn code_of(error: &StartError, bad_config: u8) -> u8 {
     match error {
-        StartError::Tls(_) | StartError::RouterCa { .. } | StartError::Owner(_) => bad_config,
+        StartError::Proof(_) | StartError::RouterCa { .. } | StartError::Owner(_) => bad_config,
         StartError::Store(StoreError::Locked(_)) => TRY_LATER,
         StartError::Store(_) | StartError::Socket(_) => CANNOT_CREATE,
         StartError::Signals(_) => PROBLEM,

@@ -289,6 +289,12 @@ async fn a_download_that_is_cut_and_an_agent_that_is_killed_go_on_at_the_byte_wh
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_metered_line_a_release_comes_within_the_budget_of_the_hour() {
     const HOURLY: u64 = 600_000;
+    const SECONDS: u64 = 30;
+    /// A fifth of the hour's bytes may go at once, and the others come evenly (`link/budget.rs`).
+    const PURSE: u64 = HOURLY / 5;
+    const EARNED: u64 = (HOURLY - PURSE) * SECONDS / 3_600;
+    /// What may not wait for the purse: what is wanted, how it stands at each tenth, and what the site has to say besides.
+    const SLACK: u64 = 8_000;
     let isp = Isp::open("upgrade-budget", "").await.unwrap();
     let padding = IdSource::system().hex(1_500_000);
     isp.release("0.2.0", &format!("# {padding}")).await.unwrap();
@@ -301,12 +307,13 @@ async fn on_a_metered_line_a_release_comes_within_the_budget_of_the_hour() {
     isp.world.office.wait_for("the setting is in force", WITHIN, is_in_force).await.unwrap();
     let before = isp.world.site(0).unwrap().backhaul.carried();
     isp.start("0.2.0").await.unwrap();
-    sleep(Duration::from_secs(30)).await;
+    sleep(Duration::from_secs(SECONDS)).await;
     let carried = isp.world.site(0).unwrap().backhaul.carried().less(before).on_the_line();
     let fetched = isp.fetched_bytes();
     println!("{fetched} bytes of the release and {carried} on the line in half a minute");
     assert!(fetched > 0, "nothing comes\n{}", isp.log());
-    assert!(carried < HOURLY, "{carried} within half a minute, of {HOURLY} an hour");
+    let most = PURSE + EARNED + SLACK;
+    assert!(carried < most, "{carried} within half a minute, of {most} at {HOURLY} an hour");
     // And without the bound it is there at once.
     isp.world.command(&["site", "unset", SITE, "kilobytes_an_hour", "--json"]).await.unwrap();
     isp.stands("done", "verified").await.unwrap();

@@ -35,11 +35,12 @@ Only rows with the name and the service of a line can be taken over. Lines come 
 router, for as long as head office wants the ones that it wants now. Sessions of lines that are paid for go on.
 
 Exit codes:
-  0   all is well, and what was confirmed was done      69  the agent does not run or does not answer
-  1   the table has a fault, what is ready is not what  78  the settings are wrong
-      was confirmed, the router cannot be worked with,
-      or a row was not taken over
-  2   wrong use";
+  0   all is well, and what was confirmed was done
+  1   the table has a fault, what is ready is not what was confirmed, the router
+      cannot be worked with, or a row was not taken over
+  2   wrong use
+  69  the agent does not run or does not answer
+  78  the settings are wrong";
 
 /// What is taken over.
 #[derive(Args)]

@@ -19,6 +19,7 @@ use tawi_agent::enrol::keeping::{KeepError, Next, Place, read_key};
 use tawi_agent::enrol::key::AgentKey;
 use tawi_agent::enrol::{EnrolError, enrol, ticket_in};
 use tawi_agent::outbox::owner::{OwnerError, forget_owner, owner_of};
+use tawi_agent::rights::cure_of;
 use tawi_agent::status::ask_status;
 use tawi_shared::enrolment::{BadTicket, TICKET_CHARACTERS, Ticket};
 use tawi_shared::{Clock, SiteId};
@@ -45,10 +46,13 @@ Examples:
 If the answer was lost, run it again with the same ticket: that harms nothing.
 
 Exit codes:
-  0   this device is the site of the ticket     69  head office is not reached, or its answer was lost
-  1   head office refuses, or this device is    73  the identity cannot be written
-      another site already                      75  another enrolment or renewal is at work
-  2   wrong use, or no ticket                   78  the settings are wrong";
+  0   this device is the site of the ticket
+  1   head office refuses, or this device is another site already
+  2   wrong use, or no ticket
+  69  head office is not reached, or its answer was lost
+  73  the identity cannot be written
+  75  another enrolment or renewal is at work
+  78  the settings are wrong";
 
 /// How to enrol.
 #[derive(Args)]
@@ -89,7 +93,7 @@ enum Problem {
     ByHand(PathBuf),
     #[error("the agent of {0} runs\n  cure: systemctl stop tawi-agent; then run this again")]
     Running(SiteId),
-    #[error("what {site} has not told yet cannot be put aside: {source}\n  cure: run it as root (sudo)")]
+    #[error("what {site} has not told yet cannot be put aside: {source}\n  cure: {}", cure_of(source))]
     Aside {
         site: SiteId,
         #[source]

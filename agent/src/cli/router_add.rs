@@ -23,9 +23,7 @@ use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep};
 
 use super::doctor::line_of;
-use super::router_script::{
-    Prepared, Problem as ScriptProblem, Purpose, Router, parse_address, prepare, put,
-};
+use super::router_script::{Prepared, Problem as ScriptProblem, Purpose, Router, prepare, put};
 use super::{USAGE, note};
 use crate::{BAD_CONFIG, CANNOT_CREATE, PROBLEM, UNAVAILABLE, fail};
 
@@ -41,7 +39,7 @@ const USUAL_PORT: u16 = 8729;
 pub const EXAMPLES: &str = "\
 Examples:
   sudo tawi-agent router add core 192.168.88.1 --release 7.18 --pppoe ether2
-  sudo tawi-agent router add core 192.168.88.1            asks for the release
+  sudo tawi-agent router add core 192.168.88.1            asks for the release: the router, or else you
   sudo tawi-agent router add core 192.168.88.2 --again    it has another address, certificate or board
 
 Paste what it prints into the router's terminal while it waits. The password stands in it: keep it to yourself. If it is
@@ -50,8 +48,10 @@ interrupted, the same command goes on; the script may be pasted twice.
 Exit codes:
   0    the agent is let in, and routers.toml names the router
   1    it is let in, and something about the router is bad
-  2    an option is wrong               73   a file cannot be written
-  69   the router did not let it in     78   the settings are wrong
+  2    an option is wrong
+  69   the router did not let it in, or does not tell its release
+  73   a file cannot be written
+  78   the settings are wrong
   130  interrupted";
 
 /// What is done to the list of routers.
@@ -71,7 +71,7 @@ pub struct Arguments {
     /// The router's name at head office
     name: String,
     /// Its address in the site's own network
-    #[arg(value_parser = parse_address)]
+    #[arg(value_parser = parse_router_address)]
     address: Ipv4Addr,
     /// The port of api-ssl, if not 8729
     #[arg(long, value_name = "PORT")]
@@ -144,7 +144,8 @@ fn add(
     if arguments.purpose.release.is_none() && outline.is_none() {
         arguments.purpose.release = ask_for_release();
     }
-    let router = Router { name: &arguments.name, address: Some(arguments.address), port: arguments.port };
+    let (address, port) = (Some(arguments.address), arguments.port);
+    let router = Router { name: &arguments.name, address, port, is_believed: true };
     let prepared = prepare(path, environment, runtime, &router, &arguments.purpose)?;
     if prepared.outline.is_some() && !is_named_in(&routers, &arguments.name) {
         return Err(Problem::Elsewhere(arguments.name.clone()));
@@ -209,6 +210,11 @@ fn proven<'r>(
         password_file: Some(prepared.shown(password_file)).filter(|_| !prepared.holds_password()),
         pin,
     }
+}
+
+fn parse_router_address(text: &str) -> Result<Ipv4Addr, String> {
+    let wrong = "it is no IPv4 address\n  cure: give one without a port, such as 192.168.88.1; a port of api-ssl that is not 8729 goes into --port";
+    text.parse().map_err(|_| wrong.to_owned())
 }
 
 /// The script is made for one release, and a router that the agent cannot log in to yet does not tell it.

@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use routeros_api::Client;
 use routeros_api::menu::Resource;
-use tawi_agent::config::{Config, ConfigError, Environment, RouterOutline, Secret, outline_of};
+use routeros_api::{Client, Options, TlsTrust, Transport};
+use tawi_agent::config::{
+    Config, ConfigError, Environment, RouterConfig, RouterOutline, Secret, outline_of, read_secret_file,
+};
+use tawi_agent::doctor::pin_of;
 use tawi_agent::router_script::{
     ExtraPolicy, Host, Name, Setup, SetupError, Tunnel, parse_prefix, parse_release,
 };
@@ -19,6 +22,7 @@ use tawi_agent::router_script_files::{
     FileError, Replacing, can_be_pasted, own_address_towards, take_password, write_private,
 };
 use tawi_agent::run::router_options;
+use tawi_agent::trouble::trouble_of;
 use tawi_shared::Gather as _;
 use tawi_shared::IdSource;
 use tokio::runtime::Runtime;
@@ -41,9 +45,11 @@ Examples:
   tawi-agent router-script --router core --release 6.49 --remove
 
 Exit codes:
-  0   the script was written       69  the router does not tell its release
-  2   an option is wrong           73  a file cannot be written
-                                   78  the settings or the password file are wrong";
+  0   the script was written
+  2   an option is wrong
+  69  the router does not tell its release
+  73  a file cannot be written
+  78  the settings or the password file are wrong";
 
 /// Which router, and what it is to be prepared for.
 #[derive(Args)]
@@ -52,7 +58,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     router: String,
     /// Where the agent reaches the router; left out, what routers.toml says
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_router_address)]
     router_address: Option<Ipv4Addr>,
     /// Print the script that takes back what any other one made, whatever options it was made with
     #[arg(long)]
@@ -119,7 +125,13 @@ pub struct Purpose {
     output: Option<PathBuf>,
 }
 
-pub fn parse_address(text: &str) -> Result<Ipv4Addr, String> {
+fn parse_address(text: &str) -> Result<Ipv4Addr, String> {
+    text.parse().map_err(|_| {
+        "it is no IPv4 address\n  cure: give one without a port, such as 192.168.88.1".to_owned()
+    })
+}
+
+fn parse_router_address(text: &str) -> Result<Ipv4Addr, String> {
     text.parse().map_err(|_| {
         "it is no IPv4 address\n  cure: give one without a port, such as 192.168.88.1; a port of api-ssl that is not 8729 stands in routers.toml"
             .to_owned()
@@ -183,7 +195,7 @@ fn make(
     arguments: &Arguments,
 ) -> Result<(), Problem> {
     let name = &arguments.router;
-    let router = Router { name, address: arguments.router_address, port: None };
+    let router = Router { name, address: arguments.router_address, port: None, is_believed: false };
     let prepared = prepare(path, environment, runtime, &router, &arguments.purpose)?;
     if arguments.remove {
         return put(&arguments.purpose, &prepared.setup.removal());
@@ -210,6 +222,8 @@ pub struct Router<'r> {
     pub address: Option<Ipv4Addr>,
     /// Where api-ssl listens, if not as the settings say.
     pub port: Option<u16>,
+    /// Whether whoever answers there is told the password although nothing says that it is the router: a person compares its pin.
+    pub is_believed: bool,
 }
 
 /// All that a script is made of but the password.
@@ -303,7 +317,13 @@ fn setup_of(
     let user = arguments.user.as_deref().or(outline.map(|outline| outline.user.as_str()));
     let release = match &arguments.release {
         Some(text) => parse_release(text)?,
-        None => parse_release(&runtime.block_on(Box::pin(ask_release(path, environment, wanted.name)))?)?,
+        None => {
+            let asking =
+                Asking { path, environment, outline, user: user.unwrap_or(DEFAULT_USER), name: wanted.name };
+            let at =
+                wanted.address.filter(|_| wanted.is_believed).map(|address| SocketAddrV4::new(address, port));
+            parse_release(&runtime.block_on(Box::pin(asking.ask(at))).map_err(Problem::Release)?)?
+        }
     };
     let each = |texts: &[String]| -> Result<Vec<Host>, SetupError> {
         texts.iter().map(|text| Host::parse(text)).collect()
@@ -343,22 +363,53 @@ fn setup_of(
     })
 }
 
-/// Logs in as the agent would and reads the release.
-async fn ask_release(path: &Path, environment: &Environment, name: &str) -> Result<String, Problem> {
-    let unknown = |why: String| Problem::Release(why);
-    let config = Config::load(path, environment).map_err(|error| unknown(error.to_string()))?;
-    let router = config
-        .routers
-        .iter()
-        .find(|router| router.name == name)
-        .ok_or_else(|| unknown(format!("no router {name:?} is configured")))?;
-    let options = router_options(router).map_err(|error| unknown(error.to_string()))?;
-    let client = Client::connect(options).await.map_err(|error| unknown(error.to_string()))?;
-    let resource = client.single::<Resource>().await;
-    client.close();
-    let resource = resource.map_err(|error| unknown(error.to_string()))?;
-    let version = resource.version.ok_or_else(|| unknown("it does not say".to_owned()))?;
-    Ok(String::from_utf8_lossy(&version).into_owned())
+/// How a router is asked for its release: as the agent would log in.
+struct Asking<'a> {
+    path: &'a Path,
+    environment: &'a Environment,
+    outline: Option<&'a RouterOutline>,
+    user: &'a str,
+    name: &'a str,
+}
+
+impl Asking<'_> {
+    /// `at`: where it is, if whoever answers there is believed to be it.
+    async fn ask(&self, at: Option<SocketAddrV4>) -> Result<String, String> {
+        let settings = Config::load(self.path, self.environment).map_err(|error| error.to_string());
+        let of_settings = |config: Config| config.routers.into_iter().find(|router| router.name == self.name);
+        let is_there = |router: &RouterConfig| {
+            at.is_none_or(|at| router.host == at.ip().to_string() && router.port == at.port())
+        };
+        let options = match (settings.map(of_settings), at) {
+            (Ok(Some(router)), _) if is_there(&router) => {
+                router_options(&router).map_err(|error| error.to_string())?
+            }
+            (_, Some(at)) => self.options_at(at).await?,
+            (Ok(_), None) => return Err(format!("no router {:?} is configured", self.name)),
+            (Err(error), None) => return Err(error),
+        };
+        let client = Client::connect(options).await.map_err(|error| trouble_of(&error).why)?;
+        let resource = client.single::<Resource>().await;
+        client.close();
+        let version = resource.map_err(|error| trouble_of(&error).why)?.version.ok_or("it does not say")?;
+        Ok(String::from_utf8_lossy(&version).into_owned())
+    }
+
+    /// With the password of an earlier try, whose script the router may have been given already.
+    async fn options_at(&self, at: SocketAddrV4) -> Result<Options, String> {
+        let outline = self.outline;
+        let file = outline.and_then(|outline| outline.password_file.clone());
+        let file = file.unwrap_or_else(|| self.path.with_file_name(format!("{}.password", self.name)));
+        let password = match outline.and_then(|outline| outline.password.clone()) {
+            Some(password) => password,
+            None if file.exists() => read_secret_file("password", &file).map_err(|error| error.said())?,
+            None => return Err(format!("the agent has no password of router {:?} yet", self.name)),
+        };
+        let address = at.to_string();
+        let pin = pin_of(&address).await?;
+        let password = routeros_api::Secret::new(password.reveal().as_bytes().to_vec());
+        Ok(Options::new(address, Transport::Tls(TlsTrust::Pin(pin)), self.user, password))
+    }
 }
 
 pub fn put(arguments: &Purpose, text: &str) -> Result<(), Problem> {

@@ -372,3 +372,50 @@ fn who_may_sign_releases_is_said_by_the_settings_or_by_enrolment_and_the_setting
     assert_eq!(load(&named, "[upgrade]\nrelease_keys = []\n"), [], "nobody is somebody's choice");
     assert_eq!(load("release_key = \"nonsense\"\n", ""), []);
 }
+
+/// Whatever of an identity is damaged, a device that was a site stays one; whoever may not look is told so.
+#[test]
+fn a_damaged_identity_leaves_the_settings_usable_and_is_told_with_its_cure() {
+    let check = |text: Option<&str>, says: &str, more: &str, is_damaged: bool| {
+        let directory = Directory::new();
+        let state = enrolled(&directory, "nyeri-01", "[\"isp.example:8883\"]");
+        let settings = state.join(IDENTITY).join(SETTINGS_FILE);
+        match text {
+            Some(text) => fs::write(&settings, text).unwrap(),
+            None => fs::remove_file(&settings).unwrap(),
+        }
+        let path = directory.0.join("agent.toml");
+        fs::write(&path, format!("state_directory = \"{}\"\n{more}", state.display())).unwrap();
+        if more.is_empty() && text != Some("site = \"nyeri-01\"\n") {
+            // Nothing says which site it is.
+            let message = Config::load(&path, &Environment::default()).unwrap_err().to_string();
+            assert!(
+                message.contains("identity.toml") && message.contains("sudo tawi-agent enrol"),
+                "{message}"
+            );
+            assert!(!message.contains("the packaged agent.toml"), "{message}");
+            fs::write(state.join("site"), "nyeri-01\n").unwrap();
+        }
+        let config = Config::load(&path, &Environment::default()).unwrap();
+        assert_eq!(config.site.as_str(), "nyeri-01");
+        assert_eq!(config.controller.key_file, state.join("identity/agent.key"));
+        let damage = config.damage.clone().unwrap_or_default();
+        assert_eq!(config.damage.is_some(), is_damaged, "{damage}");
+        assert!(damage.contains(says) && !damage.contains("cure"), "{damage}");
+        assert!(config.cure_of_identity().contains("site renew nyeri-01"), "{}", config.cure_of_identity());
+        // A good one is taken up; another site's is not.
+        enrolled(&directory, "thika-02", "[\"isp.example:8883\"]");
+        assert_eq!(config.mended().is_err(), is_damaged);
+        enrolled(&directory, "nyeri-01", "[\"isp.example:8883\"]");
+        let mended = config.mended().unwrap();
+        assert!(mended.damage.is_none() && !mended.controller.addresses.is_empty());
+    };
+    check(Some(""), "site", "", true);
+    check(Some("sit"), "line 1", "", true);
+    check(Some("\u{0}\u{0}"), "line 1", "", true);
+    check(None, "not there any more", "", true);
+    check(Some("site = \"nyeri-01\"\n"), "addresses", "", true);
+    check(Some("sit"), "line 1", "site = \"nyeri-01\"\n", true);
+    // Nothing of the damaged file is needed.
+    check(Some("sit"), "", "site = \"nyeri-01\"\n[controller]\naddresses = [\"isp.example\"]\n", false);
+}

@@ -196,6 +196,11 @@ pub(super) fn agent(asked: &Result<Status, AskError>) -> Vec<Finding> {
             "look at the disk: df, dmesg; once it can be written the agent goes on by itself, and a restart before that loses what waits in memory",
         ));
     }
+    if let Some(lost) = &status.store.lost {
+        let cure =
+            "look at the disk: dmesg; a worn SD card must be replaced; a restart of the agent forgets this";
+        findings.push(Finding::doubtful("store", lost.clone(), cure));
+    }
     if let Some((lack, cure)) = status.store.log_lacks() {
         findings.push(Finding::doubtful("API log", lack, cure));
     }
@@ -328,6 +333,18 @@ mod tests {
         // As it is in a kernel's own file systems, where nobody makes a directory.
         check(Path::new("/proc/self/state"), Verdict::Bad, "");
         std::fs::remove_dir_all(&place).unwrap();
+    }
+
+    #[test]
+    fn what_was_lost_is_told() {
+        let mut status = Status { version: env!("CARGO_PKG_VERSION").into(), ..Status::default() };
+        let found =
+            |status: &Status| agent(&Ok(status.clone())).into_iter().find(|found| found.check == "store");
+        assert_eq!(found(&status), None);
+        status.store.lost = Some("the store was damaged and begun anew: lost are 3 events".to_owned());
+        let finding = found(&status).unwrap();
+        assert_eq!(finding.verdict, Verdict::Doubtful);
+        assert!(finding.detail.contains("3 events") && finding.cure.contains("SD card"), "{finding:?}");
     }
 
     #[test]

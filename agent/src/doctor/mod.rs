@@ -68,6 +68,10 @@ pub async fn examine(
     }
     let status = status.ok();
     note(device::upgrades(&config.upgrade, status.as_ref().map(|status| &status.upgrade)), MACHINE);
+    if let Some(damage) = &config.damage {
+        let detail = format!("{damage}: the site is served without head office");
+        note(Finding::bad("identity", detail, config.cure_of_identity()), OFFICE);
+    }
     match client_config(&config.controller, TrustedClock::new(clock.clone(), KeptTime::default())) {
         Ok(tls) => {
             note(Finding::good("certificates", "the CA, our certificate and its key can be read"), OFFICE);
@@ -77,12 +81,16 @@ pub async fn examine(
                 let left = site_certificate::remaining(&own, clock.now(), config.is_enrolled());
                 left.into_iter().for_each(|finding| note(finding, OFFICE));
             }
+            let cure = config.cure_of_identity();
             for address in &config.controller.mqtt_addresses() {
                 let way = Way::of(&config.controller);
-                note(office::examine_controller(address, way, &tls).await, OFFICE);
+                note(office::examine_controller(address, way, &tls, &cure).await, OFFICE);
             }
         }
-        Err(error) => note(split_cure("certificates", &error.to_string()), OFFICE),
+        Err(error) => {
+            let found = split_cure("certificates", &error.to_string());
+            note(Finding { cure: config.cure_of_identity(), ..found }, OFFICE);
+        }
     }
     if let Some(status) = &status {
         note(office::connection_of(status), OFFICE);

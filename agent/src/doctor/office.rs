@@ -15,7 +15,7 @@ use super::finding::Finding;
 use crate::config::ControllerAddress;
 use crate::health::Status;
 use crate::link::ByteCounters;
-use crate::link::dialer::{DialError, Way, dial_address};
+use crate::link::dialer::{DialError, Way, dial_address, is_no_tls};
 
 /// How long a refusal of our certificate may take: TLS 1.3 sends it after the handshake has ended for us.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
@@ -25,6 +25,7 @@ pub(super) async fn examine_controller(
     address: &ControllerAddress,
     way: Way<'_>,
     tls: &Arc<ClientConfig>,
+    cure_of_identity: &str,
 ) -> Finding {
     let connector = TlsConnector::from(Arc::clone(tls));
     let bytes = Arc::new(ByteCounters::default());
@@ -48,10 +49,10 @@ pub(super) async fn examine_controller(
         Ok(outcome) => Finding::bad(
             CHECK,
             format!(
-                "{address}: it refused our certificate: {}",
+                "{address}: it refused our certificate ({}): the site was revoked, or another device took it over with a newer ticket",
                 outcome.err().map_or("it hung up".to_owned(), |error| error.to_string())
             ),
-            "ask head office whether this site was revoked or given a newer bundle, and copy that here",
+            cure_of_identity,
         ),
     }
 }
@@ -64,6 +65,9 @@ fn cure_of(error: &DialError) -> String {
             _ => "check the name in controller.addresses and this machine's DNS: getent hosts <name>",
         },
         DialError::Proxy { source, .. } => source.cure(),
+        DialError::Tls { source, .. } if is_no_tls(source) => {
+            "correct the port: the agents' is another than that of head office's pages (controller.addresses, or what head office's ticket named)"
+        }
         DialError::Tls { source, .. } => {
             let text = source.to_string();
             if text.contains("UnknownIssuer") || text.contains("BadSignature") {
@@ -89,11 +93,11 @@ pub(super) fn connection_of(status: &Status) -> Finding {
         return Finding::good(check, "the agent is connected, so this site's certificate is accepted");
     }
     let why = status.controller.last_problem.as_deref().unwrap_or("no connection was made yet");
-    Finding::bad(
-        check,
-        format!("the agent is not connected: {why}"),
-        "if head office is reached above and hangs up, the site was revoked or has a newer bundle: ask head office for tawi-controller site renew",
-    )
+    let (why, cure) = why.split_once("; cure: ").unwrap_or((
+        why,
+        "if head office is reached above and hangs up, the site was revoked, or another device took it over: ask head office for tawi-controller site renew, and run here: sudo tawi-agent enrol",
+    ));
+    Finding::bad(check, format!("the agent is not connected: {why}"), cure)
 }
 
 #[cfg(test)]
@@ -115,7 +119,7 @@ mod tests {
             .with_root_certificates(RootCertStore::empty())
             .with_no_client_auth();
         let finding =
-            examine_controller(&address, Way { server_name: None, proxy: None }, &Arc::new(tls)).await;
+            examine_controller(&address, Way { server_name: None, proxy: None }, &Arc::new(tls), "").await;
         assert_eq!(finding.verdict, Verdict::Bad);
         assert_eq!(finding.detail.matches(&address.to_string()).count(), 1, "{}", finding.detail);
         assert!(finding.cure.contains("nothing listens there"), "{}", finding.cure);

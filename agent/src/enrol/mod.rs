@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 use crate::clock::TrustedClock;
 use crate::config::{CONTROLLER_PORT, ControllerAddress, Proxy, split_host_port};
 use crate::link::ByteCounters;
-use crate::link::dialer::{DialError, Way, dial_address};
+use crate::link::dialer::{DialError, Way, dial_address, is_no_tls};
 use answer::{BadAnswer, Expected, Issued, judge};
 use http::{HttpError, post};
 use key::{AgentKey, KeyError};
@@ -46,6 +46,11 @@ pub enum EnrolError {
         "head office is not reached: {0}\n  cure: see that this device is online (ping 1.1.1.1) and that nothing on the way drops the port; then repeat it with the same ticket"
     )]
     Unreached(DialError),
+    /// What answers is no port for agents.
+    #[error(
+        "{0}: what answers there does not speak TLS: it is not the port for agents\n  cure: the ticket names a wrong address or port: at head office, correct [broker] advertised_address in controller.toml, and make a new ticket: tawi-controller site renew"
+    )]
+    NotTls(ControllerAddress),
     /// Somebody else answers there.
     #[error(
         "{0}: what answers there is not the head office of the ticket, and was told nothing\n  cure: see that nothing on the way reads TLS, and that the address leads to head office; if its authority was made anew, ask for a new ticket"
@@ -102,7 +107,8 @@ impl EnrolError {
     /// Whether another address of the same head office may fare better.
     fn is_of_this_address(&self) -> bool {
         match self {
-            Self::Unreached(_) | Self::AnotherAuthority(_) | Self::TakesNone(_) | Self::Lost { .. } => true,
+            Self::Unreached(_) | Self::NotTls(_) | Self::AnotherAuthority(_) | Self::TakesNone(_) => true,
+            Self::Lost { .. } => true,
             Self::Unreadable { status, .. } => *status >= 500,
             _ => false,
         }
@@ -122,7 +128,8 @@ pub fn ticket_in(text: &str) -> Result<Ticket, BadTicket> {
     Ticket::parse(begun.get(..end).unwrap_or_default())
 }
 
-/// Shows the ticket's token to head office, once at each address until one answers. `tell` hears of each.
+/// Shows the ticket's token to head office, once at each address until one answers. `tell` hears of each, and why the next one
+/// is asked.
 ///
 /// # Errors
 /// [`EnrolError`] of the last address that was asked.
@@ -137,8 +144,11 @@ pub async fn enrol(
     let body = EnrolRequest { token: ticket.token.clone(), csr: key.request(&ticket.site)? };
     let body = json(&body);
     let addresses = ticket.addresses.iter().filter_map(|text| split_host_port(text, CONTROLLER_PORT));
-    let mut last = EnrolError::NoAddress;
+    let mut last = None;
     for (host, port) in addresses {
+        if let Some(error) = last.as_ref().map(EnrolError::to_string) {
+            tell(error.lines().next().unwrap_or_default());
+        }
         let address = ControllerAddress { host, port };
         match proxy {
             Some(proxy) => tell(&format!("asking {address} through the proxy {proxy} …")),
@@ -157,13 +167,12 @@ pub async fn enrol(
                 return Ok(judge(&answer, &expected)?);
             }
             Err(error) if error.is_of_this_address() => {
-                tell(error.to_string().lines().next().unwrap_or_default());
-                last = error;
+                last = Some(error);
             }
             Err(error) => return Err(error),
         }
     }
-    Err(last)
+    Err(last.unwrap_or(EnrolError::NoAddress))
 }
 
 fn pinned(ticket: &Ticket, clock: TrustedClock) -> Result<Arc<ClientConfig>, EnrolError> {
@@ -220,6 +229,7 @@ fn why_not_reached(error: DialError) -> EnrolError {
         DialError::Tls { address, source } if trust::is_another_authority(&source) => {
             EnrolError::AnotherAuthority(address)
         }
+        DialError::Tls { address, source } if is_no_tls(&source) => EnrolError::NotTls(address),
         // How a front door says that it speaks none of our protocols (RFC 7301, section 3.2).
         DialError::Tls { address, source } if source.to_string().contains("NoApplicationProtocol") => {
             EnrolError::TakesNone(address)

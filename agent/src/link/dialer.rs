@@ -79,7 +79,7 @@ pub enum DialError {
         source: ProxyError,
     },
     /// No TLS on it.
-    #[error("{address}: TLS: {source}")]
+    #[error("{address}: {}", said_of_tls(source))]
     Tls {
         /// Which address.
         address: ControllerAddress,
@@ -100,6 +100,23 @@ pub enum DialError {
     },
 }
 
+/// The library's words, but for what has nothing to do with TLS: a web server's page, say, to which any start of a handshake is
+/// nonsense.
+fn said_of_tls(source: &io::Error) -> String {
+    if is_no_tls(source) {
+        "what answers there does not speak TLS: it is not the port for agents".to_owned()
+    } else {
+        format!("TLS: {source}")
+    }
+}
+
+/// Whether what came in the place of a handshake is none.
+#[must_use]
+pub fn is_no_tls(error: &io::Error) -> bool {
+    let said = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(said, Some(rustls::Error::InvalidMessage(_)))
+}
+
 /// Why the door cannot be opened.
 #[derive(Debug, Error)]
 pub enum BindError {
@@ -114,6 +131,17 @@ pub enum BindError {
     /// The directory's name is too long for a socket in it.
     #[error("{}: the name is too long for a socket; choose a shorter state_directory", .0.display())]
     NameTooLong(PathBuf),
+}
+
+/// Who answers at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Head office itself.
+    Office,
+    /// The broker that head office named.
+    Broker,
+    /// One that the settings name, whatever head office says.
+    NamedBroker,
 }
 
 /// A connection to head office, with the address that answered.
@@ -136,6 +164,7 @@ pub struct Dialer {
     server_name: Option<String>,
     /// Where that name is asked for: another broker has its own.
     doors: Vec<ControllerAddress>,
+    names_brokers: bool,
     proxy: Option<Proxy>,
     order: Order,
     started: Instant,
@@ -170,6 +199,7 @@ impl Dialer {
             line: Line { tls, addresses, refusals: Arc::default() },
             server_name: controller.server_name.clone(),
             doors: controller.addresses.clone(),
+            names_brokers: controller.names_brokers,
             proxy: controller.proxy.clone(),
             started: Instant::now(),
             bytes,
@@ -186,6 +216,16 @@ impl Dialer {
     #[must_use]
     pub fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// Who answers at an address.
+    #[must_use]
+    pub fn who(&self, address: &ControllerAddress) -> Who {
+        match (self.doors.contains(address), self.names_brokers) {
+            (true, _) => Who::Office,
+            (false, false) => Who::Broker,
+            (false, true) => Who::NamedBroker,
+        }
     }
 
     /// What counts the line's bytes.

@@ -16,11 +16,13 @@ pub mod dialer;
 pub mod keep_alive;
 pub mod ledger;
 pub mod order;
+pub mod proof;
 pub mod proxy;
 pub mod session;
 pub mod tls;
 pub mod window;
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,11 +32,12 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::config::ControllerAddress;
 use crate::outbox::Outbox;
 use crate::tuning::Tuned;
 use backoff::Backoff;
 pub use counters::ByteCounters;
-use dialer::{Dialed, Dialer};
+use dialer::{Dialed, Dialer, Who};
 use keep_alive::KeepAlive;
 pub use session::{Connection, Delivery, Lost};
 use tls::is_certificate_refused;
@@ -95,19 +98,35 @@ enum TryError {
     #[error("the controller did not accept the subscription within {} s", SUBSCRIBE_DEADLINE.as_secs())]
     NotSubscribed,
     #[error(
-        "head office hung up before it let us in ({why}); where that goes on, ask there whether this site was revoked or given a newer bundle"
+        "head office hung up before it let us in ({0}); where that goes on, ask there whether this site was revoked, or another device took it over"
     )]
-    HungUp { why: String, was_refused: bool },
+    HungUp(String),
+    #[error(
+        "{who} refuses this device{why}: the site was revoked, or another device took it over with a newer ticket{or}; cure: at head office: tawi-controller site renew {site}; then here, with its ticket: sudo tawi-agent enrol"
+    )]
+    Refused { who: String, why: String, or: &'static str, site: SiteId },
 }
 
 impl TryError {
     /// Whether head office said that it does not take our certificate. One that cannot say who comes in, because its database
     /// does not answer, says something else: all sites would ask it for new ones.
     fn is_refusal(&self) -> bool {
-        match self {
-            Self::Dial(dialer::DialError::Tls { source, .. }) => is_certificate_refused(source),
-            Self::HungUp { was_refused, .. } => *was_refused,
-            _ => false,
+        matches!(self, Self::Refused { .. })
+    }
+
+    /// A refusal in words for whoever has to find out which of its causes it is. `alert`: what TLS says of it, if that did.
+    fn refused(site: &SiteId, (address, who): (&ControllerAddress, Who), alert: Option<&io::Error>) -> Self {
+        Self::Refused {
+            who: if who == Who::Office { "head office".to_owned() } else { format!("the broker {address}") },
+            why: alert.map_or_else(String::new, |alert| format!(" ({alert})")),
+            // One that the settings name may be anybody's, who knows none of our sites.
+            or: match who {
+                Who::NamedBroker => {
+                    ", or that is not head office's broker: see broker_addresses in agent.toml"
+                }
+                Who::Office | Who::Broker => "",
+            },
+            site: site.clone(),
         }
     }
 }
@@ -161,7 +180,14 @@ async fn connect_once(
     outbox: &Outbox,
     core: &LinkSender,
 ) -> Result<session::Ended, TryError> {
-    let Dialed { stream, address } = dialer.dial().await?;
+    let Dialed { stream, address } = match dialer.dial().await {
+        Err(dialer::DialError::Tls { address, source }) if is_certificate_refused(&source) => {
+            let who = dialer.who(&address);
+            return Err(TryError::refused(&settings.site, (&address, who), Some(&source)));
+        }
+        dialed => dialed?,
+    };
+    let asked = address.clone();
     // Only now, because the number costs a write to flash.
     let connection_epoch =
         outbox.call(crate::outbox::Keeper::next_connection_epoch).await.map_err(|_| TryError::NoNumber)?;
@@ -188,7 +214,9 @@ async fn connect_once(
     let was_forgotten =
         ended.was_silent || (ended.was_tried && line_error.as_ref().is_some_and(is_forgotten));
     keep_alive.ended(lived, was_forgotten);
-    let was_refused = ended.was_refused || line_error.as_ref().is_some_and(is_certificate_refused);
+    let alert = line_error.as_ref().filter(|error| is_certificate_refused(error));
+    let refused = (ended.was_refused || alert.is_some())
+        .then(|| TryError::refused(&settings.site, (&asked, dialer.who(&asked)), alert));
     let why = line_error.map_or_else(|| ended.why.clone(), |line_error| why_the_line_ended(&line_error));
     match subscribed {
         Ok(true) => {
@@ -196,7 +224,7 @@ async fn connect_once(
             let _ = core.send(FromLink::Down { connection_epoch, why }).await;
             Ok(ended)
         }
-        Ok(false) => Err(TryError::HungUp { why, was_refused }),
+        Ok(false) => Err(refused.unwrap_or(TryError::HungUp(why))),
         Err(_) => Err(TryError::NotSubscribed),
     }
 }

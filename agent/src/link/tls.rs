@@ -31,7 +31,7 @@ const SESSIONS: usize = 8;
 #[derive(Debug, Error)]
 pub enum TlsFileError {
     /// A file cannot be read.
-    #[error("controller.{key}: {}: {source}\n  cure: enrol this device with a ticket of head office: tawi-agent enrol; or copy the file from the bundle that it made for this site", path.display())]
+    #[error("controller.{key}: {}: {source}\n  cure: ask head office for a ticket (tawi-controller site renew), and run here: sudo tawi-agent enrol; or copy the file from the bundle that it made for this site", path.display())]
     Unreadable {
         /// The key in the settings.
         key: &'static str,
@@ -41,7 +41,7 @@ pub enum TlsFileError {
         source: io::Error,
     },
     /// A file holds something else than it should.
-    #[error("controller.{key}: {}: {problem}\n  cure: enrol this device with a ticket of head office: tawi-agent enrol; or copy the file from the bundle that it made for this site", path.display())]
+    #[error("controller.{key}: {}: {problem}\n  cure: ask head office for a ticket (tawi-controller site renew), and run here: sudo tawi-agent enrol; or copy the file from the bundle that it made for this site", path.display())]
     Unusable {
         /// The key in the settings.
         key: &'static str,

@@ -180,8 +180,9 @@ impl Flash {
             dropped_totals: self.dropped_totals,
             disk_bytes: self.store.disk_bytes(),
             health: StoreHealth::Well,
-            // The log is the keeper's.
+            // The log and what was lost are the keeper's.
             left_out: LeftOut::default(),
+            lost: None,
         }
     }
 

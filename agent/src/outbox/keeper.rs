@@ -10,6 +10,7 @@
 //! that is not on flash is enforced all the same; it is the core that does not tell the controller "stored".
 
 mod aside;
+mod loss;
 #[cfg(test)]
 mod tests;
 
@@ -94,6 +95,8 @@ pub struct Keeper {
     dropped_totals: u64,
     /// What the store held when it was last open.
     last: Overview,
+    /// What was lost since the start, in words.
+    lost: Option<String>,
 }
 
 impl Keeper {
@@ -137,6 +140,7 @@ impl Keeper {
             dropped_records: 0,
             dropped_totals: 0,
             last: Overview::default(),
+            lost: None,
         };
         let opening = match keeper.open_flash() {
             Ok(opening) => {
@@ -304,8 +308,8 @@ impl Keeper {
             self.dropped_records += self.memory.put_events(events, is_historical);
         }
         if !is_usage_kept {
-            let refused = self.memory.put_usage(usage, is_historical);
-            self.dropped_records += refused;
+let (dropped, refused) = self.memory.put_usage(usage, is_historical);
+            self.dropped_records += dropped + refused;
             self.dropped_totals += refused;
             self.memory.periods.extend(periods);
         }
@@ -482,6 +486,7 @@ impl Keeper {
             dropped_totals: self.dropped_totals + flash.map_or(0, |flash| flash.dropped_totals),
             health: self.health.clone(),
             left_out: self.left_out,
+            lost: self.lost.clone(),
             ..held
         }
     }
@@ -616,7 +621,7 @@ impl Keeper {
             StoreError::NearlyFull { .. } | StoreError::Full { .. } => EventKind::StoreFull,
             _ => EventKind::StoreLost,
         };
-        let event = self.alarm(kind, &problem.to_string());
+        let event = self.alarm(kind, &problem.said());
         let flash = self.flash.as_mut();
         let is_told = flash.is_some_and(|flash| {
             caught("put the alarm", || flash.put_events(vec![event.clone()], false, true)).is_ok()
@@ -702,7 +707,10 @@ impl Keeper {
         error!(store.why = why, store.moved_to = %moved_to.display(), "the store was damaged; beginning a new one");
         let (flash, mut opening) = caught("begin a new store", || self.begin_flash())?;
         self.flash = Some(flash);
-        opening.marks = self.tell_new_store(&format!("the store was damaged and begun anew: {why}"));
+        let held = self.last.clone();
+        opening.marks = self.tell_new_store(&loss::said(self.was_open.then_some(&held)));
+        let rest = format!("; what is left of it lies in {}", moved_to.display());
+        self.lost.iter_mut().for_each(|lost| lost.push_str(&rest));
         opening.lost = Some(Lost { moved_to, why });
         Ok(opening)
     }
@@ -721,6 +729,7 @@ impl Keeper {
         self.owed_memories = self.memories.keys().cloned().into_set();
         let event = self.alarm(EventKind::StoreLost, detail);
         self.put_wire_events(vec![event], false);
+        self.lost = Some(detail.to_owned());
         begun
     }
 

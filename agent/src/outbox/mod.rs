@@ -132,6 +132,20 @@ pub enum StoreError {
     Locked(PathBuf),
 }
 
+impl StoreError {
+    /// For people, to whom the engine's own words say nothing; those stand in the log.
+    #[must_use]
+    pub fn said(&self) -> String {
+        match self {
+            Self::Engine { .. } => {
+                "the store cannot be read or written; it is opened anew within minutes, and begun anew where it is damaged"
+                    .to_owned()
+            }
+            error => error.to_string(),
+        }
+    }
+}
+
 /// How the store fares, for the log, the status page and the watchdog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StoreHealth {
@@ -191,6 +205,8 @@ pub struct Overview {
     pub health: StoreHealth,
     /// What the API log at the site lacks.
     pub left_out: LeftOut,
+    /// What was lost with a store that was begun anew since the start, in words.
+    pub lost: Option<String>,
 }
 
 /// Writes to routers that the API log at the site left out since the start.

@@ -12,6 +12,7 @@ use tawi_shared::SiteId;
 use thiserror::Error;
 
 use super::directory::sync_directory;
+use crate::rights::cure_of;
 
 /// The file in the state directory.
 const SITE: &str = "site";
@@ -33,9 +34,9 @@ pub enum OwnerError {
         /// Who we are.
         site: SiteId,
     },
-    /// The file cannot be read or is damaged.
+    /// The file cannot be read.
     #[error(
-        "{}: it does not say whose store is beside it: {source}\n  cure: run it as root (sudo); if the file is damaged, write the site's name into it", path.display()
+        "{}: it does not say whose store is beside it: {source}\n  cure: {}", path.display(), cure_of(source)
     )]
     Unreadable {
         /// Which file.
@@ -43,12 +44,18 @@ pub enum OwnerError {
         /// Why.
         source: io::Error,
     },
+    /// What stands in it is not what the agent wrote.
+    #[error(
+        "{}: it is damaged, and does not say whose store is beside it\n  cure: write the name of the site into it whose store that is: echo nyeri-01 | sudo tee {}", .0.display(), .0.display()
+    )]
+    Damaged(PathBuf),
 }
 
-/// Whose store is in this state directory; `None` where no agent that knows of the file ran yet.
+/// Whose store is in this state directory; `None` where no agent that knows of the file ran yet. A name without its line end
+/// is not what the agent wrote: whatever word a damaged file begins with is no site.
 ///
 /// # Errors
-/// [`OwnerError::Unreadable`].
+/// [`OwnerError::Unreadable`] and [`OwnerError::Damaged`].
 pub fn owner_of(state_directory: &Path) -> Result<Option<SiteId>, OwnerError> {
     let path = state_directory.join(SITE);
     let unreadable = |source| OwnerError::Unreadable { path: path.clone(), source };
@@ -56,15 +63,10 @@ pub fn owner_of(state_directory: &Path) -> Result<Option<SiteId>, OwnerError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         metadata => metadata.map_err(unreadable)?.len(),
     };
-    if length > FILE_BYTES {
-        return Err(unreadable(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("{length} bytes are no name"),
-        )));
-    }
-    let text = fs::read_to_string(&path).map_err(unreadable)?;
-    let site = SiteId::parse(text.trim());
-    site.map(Some).map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error.to_string())))
+    let bytes = if length > FILE_BYTES { Vec::new() } else { fs::read(&path).map_err(unreadable)? };
+    let name = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n'));
+    let site = name.and_then(|name| SiteId::parse(name).ok());
+    site.map(Some).ok_or(OwnerError::Damaged(path))
 }
 
 /// Refuses a store of another site.
@@ -133,9 +135,11 @@ mod tests {
         forget_owner(&directory).unwrap();
         forget_owner(&directory).unwrap();
         check_owner(&directory, &thika).unwrap();
-        for damaged in ["", "two names", &"x".repeat(2_000)] {
+        for damaged in [&b""[..], b"two names\n", b"garbage", b"\xff\xfe\n", &[b'x'; 2_000]] {
             fs::write(directory.join("site"), damaged).unwrap();
-            assert!(matches!(owner_of(&directory), Err(OwnerError::Unreadable { .. })), "{damaged}");
+            let error = owner_of(&directory).unwrap_err();
+            assert!(matches!(error, OwnerError::Damaged(_)), "{error}");
+            assert!(error.to_string().contains("| sudo tee "), "{error}");
         }
         fs::remove_dir_all(&directory).unwrap();
     }

@@ -117,7 +117,7 @@ impl Site {
     fn words_of_shut_store(&self) -> String {
         let waits = "it waits for the agent's disk, as it may have been begun before the agent was started";
         match &self.overview.health {
-            StoreHealth::Unwell { error, .. } => format!("{waits}; {error}"),
+            StoreHealth::Unwell { error, .. } => format!("{waits}; {}", error.said()),
             StoreHealth::Well => waits.to_owned(),
         }
     }

@@ -246,7 +246,12 @@ impl Books {
             return Vec::new();
         };
         let Some(download) = fetched.download.as_mut() else { return Vec::new() };
-        if bytes.is_empty() && offset == download.have() {
+        // One that comes twice or too late is as one that never came. Any news of it would have the part that is due asked for
+        // once more while that is on its way, and each part after it twice.
+        if offset != download.have() {
+            return Vec::new();
+        }
+        if bytes.is_empty() {
             let kept = fetched.kept.clone();
             self.give_up();
             self.stand(
@@ -258,12 +263,11 @@ impl Books {
         }
         let left = fetched.manifest.file_bytes.saturating_sub(download.have());
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        // One that comes twice or too late, or is of nobody's asking, or so short that its sums would outgrow it, is as one that
-        // never came.
-        if offset == download.have()
-            && (left.min(PART_LEAST.into())..=left.min(PART_BYTES.into())).contains(&length)
-            && let Err(error) = self.shelf.add(download, bytes)
-        {
+        // So is one of nobody's asking, and one so short that its sums would outgrow it.
+        if !(left.min(PART_LEAST.into())..=left.min(PART_BYTES.into())).contains(&length) {
+            return Vec::new();
+        }
+        if let Err(error) = self.shelf.add(download, bytes) {
             let kept = fetched.kept.clone();
             return self.no_disk(&kept, &error);
         }

@@ -7,12 +7,13 @@ use std::process::{Command, Output, Stdio};
 
 use tawi_agent::config::{Config, Environment, Identity};
 use tawi_agent::enrol::key::AgentKey;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::office::{Directory, Office, PATIENCE, SITE, Way};
 
 /// The exit code, and everything that was said.
-async fn run(arguments: &[&str], config: &Path, input: &str) -> (Option<i32>, String) {
+pub async fn run(arguments: &[&str], config: &Path, input: &str) -> (Option<i32>, String) {
     let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_tawi-agent")));
     command.args(arguments).arg("--config").arg(config);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -244,4 +245,31 @@ async fn what_cannot_be_done_is_refused_with_the_cure_and_spends_no_ticket() {
     std::fs::remove_file(&path).unwrap();
     check(&["enrol"], &text, 78, "cure: ").await;
     assert!(office.heard().is_empty() && stranger.heard().is_empty());
+}
+
+/// A web server, such as that of head office's pages.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_not_the_agents_is_told_as_such_and_once() {
+    let (directory, office) = (Directory::new(), Office::start().await);
+    let path = directory.settings("");
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            let _ = tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            // Until whoever came has gone.
+            let _ = tcp.read_to_end(&mut Vec::new()).await;
+        }
+    });
+    let mut ticket = office.ticket(SITE, 1);
+    ticket.addresses = vec![format!("localhost:{port}")];
+    let (code, said) = run(&["enrol"], &path, &ticket.to_text()).await;
+    assert_eq!(code, Some(69), "{said}");
+    assert_eq!(said.matches("does not speak TLS").count(), 1, "{said}");
+    assert!(said.contains("not the port for agents") && said.contains("advertised_address"), "{said}");
+    assert!(!said.contains("InvalidContentType") && !said.contains("ping"), "{said}");
+    // With another behind it the first one is told of, and that one asked.
+    ticket.addresses.extend(office.ticket(SITE, 1).addresses);
+    let (code, said) = run(&["enrol"], &path, &ticket.to_text()).await;
+    assert!(code == Some(0) && said.matches("does not speak TLS").count() == 1, "{said}");
 }

@@ -193,6 +193,7 @@ impl Office {
             },
             log_level: tracing::level_filters::LevelFilter::DEBUG,
             upgrade: tawi_agent::upgrade::UpgradeConfig::default(),
+            damage: None,
         }
     }
 

@@ -122,6 +122,34 @@ async fn help_shows_examples_and_exit_codes() {
     for word in ["Examples:", "tawi-agent doctor", "Exit codes:", "78"] {
         assert!(text.contains(word), "{text}");
     }
+    let commands: [&[&str]; 12] = [
+        &["run"],
+        &["enrol"],
+        &["status"],
+        &["doctor"],
+        &["pin"],
+        &["adopt"],
+        &["rebuild"],
+        &["log"],
+        &["router"],
+        &["router", "add"],
+        &["router-script"],
+        &["release"],
+    ];
+    for command in commands {
+        let arguments: Vec<_> = command.iter().copied().chain(["--help"]).collect();
+        let (code, text, _) = output(&arguments, &directory.0.join("agent.toml")).await;
+        assert!(code == Some(0) && text.contains("Examples:\n"), "{command:?}: {text}");
+        // One code a line, of a width that no terminal breaks.
+        let codes = text.split_once("Exit codes:\n").map_or("", |(_, codes)| codes);
+        assert_eq!(codes.is_empty(), command == ["router"], "{text}");
+        for line in codes.lines() {
+            assert!(
+                line.len() <= 80 && !line.trim().contains("  69") && !line.trim().contains("  78"),
+                "{line}"
+            );
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -391,7 +419,7 @@ async fn the_doctor_tells_a_refused_certificate_from_a_closed_port() {
     }
     let (code, text, _) = output(&["doctor"], &path).await;
     assert_eq!(code, Some(1));
-    assert!(text.contains("it refused our certificate") && text.contains("newer bundle"), "{text}");
+    assert!(text.contains("it refused our certificate") && text.contains("site renew nyeri-01"), "{text}");
 }
 
 /// The bundle of another site, from the same head office.

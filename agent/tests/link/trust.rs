@@ -1,5 +1,7 @@
 //! Whose certificates are taken, and by which clock they are judged.
 
+use tawi_agent::config::ControllerAddress;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,6 +58,34 @@ async fn only_a_head_office_that_says_no_makes_an_agent_ask_for_another_certific
         assert_eq!(agent.line.is_refused(), is_no, "{farewell:?}");
         agent.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_refused_is_told_so_in_plain_words_and_what_helps() {
+    let check = async |of_broker: Option<bool>, who: &str, blames_settings: bool| {
+        let directory = Directory::new("link");
+        let office = Office::start(SITE).await;
+        office.sends_away(&[0x20, 2, 0, 5]);
+        let mut config = office.config(&directory.0);
+        if let Some(is_named) = of_broker {
+            let door = ControllerAddress { host: "localhost".into(), port: 1 };
+            config.controller.brokers = std::mem::replace(&mut config.controller.addresses, vec![door]);
+            config.controller.names_brokers = is_named;
+        }
+        let agent = Agent::start(&config, &[]).await;
+        let why = problem(&agent, "refuses this device").await;
+        assert!(why.starts_with(who), "{why}");
+        for words in ["was revoked", "another device took it over", "site renew nyeri-01", "tawi-agent enrol"]
+        {
+            assert!(why.contains(words), "{words}: {why}");
+        }
+        assert!(!why.contains("NotAuthorized") && !why.contains("bundle"), "{why}");
+        assert_eq!(why.contains("broker_addresses"), blames_settings, "{why}");
+        agent.stop().await;
+    };
+    check(None, "head office refuses", false).await;
+    check(Some(false), "the broker localhost:", false).await;
+    check(Some(true), "the broker localhost:", true).await;
 }
 
 /// The agent's last problem, once it speaks of `word`.

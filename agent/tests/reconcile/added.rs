@@ -117,7 +117,7 @@ async fn whoever_does_not_wait_for_the_end_goes_on_with_the_same_command() {
     let (directory, site) = (Directory::new(), foreign_site("7.18").await);
     let port = site.sim.tls_address().unwrap().port();
     let (code, said) = ended(directory.command(port, &[]).spawn().unwrap()).await;
-    assert!(code == Some(69) && said.contains("--release"), "{said}");
+    assert!(code == Some(69) && said.contains("has no password") && said.contains("--release"), "{said}");
     let (code, script) =
         ended(directory.command(port, &["--release", "7.18", "--no-wait"]).spawn().unwrap()).await;
     assert!(code == Some(0) && script.contains("/user add name=tawi "), "{script}");
@@ -135,4 +135,20 @@ async fn whoever_does_not_wait_for_the_end_goes_on_with_the_same_command() {
     assert!(code == Some(130) && said.contains("the same command again"), "{code:?} {said}");
     assert!(directory.text("routers.toml").is_none());
     assert_eq!(directory.text("core.password").unwrap(), password);
+
+    // A router that has the script lets the agent in, and tells its release itself.
+    admin(&site).await.paste(&directory.text("core.rsc").unwrap()).await;
+    let (code, said) = ended(directory.command(port, &[]).spawn().unwrap()).await;
+    assert!(matches!(code, Some(0 | 1)) && said.contains("lets the agent in"), "{code:?} {said}");
+    assert!(directory.text("routers.toml").unwrap().contains("name = \"core\""));
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_refused_with_where_a_port_goes() {
+    let directory = Directory::new();
+    let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_tawi-agent")));
+    command.args(["router", "add", "core", "300.1.1.1"]).arg("--config").arg(directory.0.join("agent.toml"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (code, said) = ended(command.spawn().unwrap()).await;
+    assert!(code == Some(2) && said.contains("--port") && !said.contains("routers.toml"), "{said}");
 }

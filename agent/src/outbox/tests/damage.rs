@@ -58,7 +58,13 @@ impl Master {
             assert_eq!(opening.state.lines, self.state.lines, "{what}: whole or not at all");
         }
         for detail in details(&keeper.take(Lane::Event, 0, 16)) {
+            assert!(!detail.contains("offset") && !detail.contains("backtrace"), "{what}: {detail}");
             assert!(self.texts.contains(&detail) || detail.contains("damaged"), "{what}: {detail}");
+        }
+        if let Some(Lost { moved_to, why }) = &opening.lost {
+            let (lost, place) = (keeper.overview().lost.unwrap(), moved_to.display().to_string());
+            assert!(lost.contains("totals of sessions") && lost.ends_with(&place), "{what}: {lost}");
+            assert!(!lost.contains(why.as_str()), "{what}: the engine's words are for the log: {lost}");
         }
         keeper.put_state(Arc::clone(&self.state)).unwrap();
         assert_eq!(keeper.overview().stored_generation, 1, "{what}: it goes on");
