@@ -308,7 +308,7 @@ impl Keeper {
             self.dropped_records += self.memory.put_events(events, is_historical);
         }
         if !is_usage_kept {
-let (dropped, refused) = self.memory.put_usage(usage, is_historical);
+            let (dropped, refused) = self.memory.put_usage(usage, is_historical);
             self.dropped_records += dropped + refused;
             self.dropped_totals += refused;
             self.memory.periods.extend(periods);
