@@ -114,7 +114,7 @@ pub async fn run_until(
     match check_owner(&config.state_directory, &config.site) {
         // A file that cannot be read proves nothing, and a site whose disk is in trouble is served as well.
         Err(error @ (OwnerError::Unreadable { .. } | OwnerError::Damaged(_))) => {
-            warn!(%error, "nothing says whose store this is")
+            warn!(%error, "nothing says whose store this is");
         }
         verdict => verdict?,
     }
