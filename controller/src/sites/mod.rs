@@ -260,7 +260,7 @@ pub async fn renew(
 
 /// Shuts a site out: its connection ends within seconds and no certificate that it has is taken again. Its customers
 /// and their payments stay, nothing of it is sold, and only a new ticket or [`renew`] brings it back. Within the caller's transaction,
-/// with its audit row; [`tell_revoked`] after the commit. `false` when there is no such site, or it is revoked already.
+/// with its audit row; whoever is connected is told after the commit. `false` when there is no such site, or it is revoked already.
 ///
 /// # Errors
 /// [`SiteError`].

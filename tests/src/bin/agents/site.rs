@@ -72,9 +72,7 @@ impl Site {
         let mut epoch = 0;
         loop {
             epoch += 1;
-            if let Ok(stream) = timeout(DIAL_DEADLINE, self.dial()).await.unwrap_or(Ok(None))
-                && let Some(stream) = stream
-            {
+            if let Ok(Some(stream)) = self.dial().await {
                 let mut talk = Talk { stream, received: BytesMut::new(), next_packet: 0 };
                 let was_answered = self.converse(&mut talk, epoch).await;
                 let _ = self.news.send(Happened::Ended);
@@ -88,17 +86,19 @@ impl Site {
 
     /// `None` where nobody listens; a handshake that fails is news.
     async fn dial(&self) -> anyhow::Result<Option<TlsStream<TcpStream>>> {
-        let Ok(tcp) = TcpStream::connect(self.broker).await else { return Ok(None) };
+        let Ok(Ok(tcp)) = timeout(DIAL_DEADLINE, TcpStream::connect(self.broker)).await else {
+            return Ok(None);
+        };
         let accepted = Instant::now();
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("127.0.0.1")?;
-        match self.tls.connect(name, tcp).await {
-            Ok(stream) => Ok(Some(stream)),
-            Err(error) => {
-                let _ = self.news.send(Happened::HandshakeFailed { accepted, why: error.to_string() });
-                Ok(None)
-            }
-        }
+        let why = match timeout(DIAL_DEADLINE, self.tls.connect(name, tcp)).await {
+            Ok(Ok(stream)) => return Ok(Some(stream)),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("it took more than {} s", DIAL_DEADLINE.as_secs()),
+        };
+        let _ = self.news.send(Happened::HandshakeFailed { accepted, why });
+        Ok(None)
     }
 
     /// Until the connection ends; whether head office answered on it.
