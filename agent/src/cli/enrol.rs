@@ -24,7 +24,7 @@ use tawi_agent::status::ask_status;
 use tawi_shared::enrolment::{BadTicket, TICKET_CHARACTERS, Ticket};
 use tawi_shared::{Clock, SiteId};
 use tokio::runtime::Runtime;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::{USAGE, note};
 use crate::{BAD_CONFIG, CANNOT_CREATE, PROBLEM, TRY_LATER, UNAVAILABLE, fail, print};
@@ -235,17 +235,22 @@ fn ask_for_ticket() -> Result<Ticket, Problem> {
     }
 }
 
-/// Overwrites a file and removes it. What flash keeps of it below is worth nothing: the token is used up.
+/// Overwrites a file and removes it, with the link that leads to it. What flash keeps of it below is worth nothing: the token is
+/// used up. What is no file, such as `/dev/stdin`, keeps none.
 fn wipe(file: &Path) -> io::Result<()> {
-    if std::fs::symlink_metadata(file)?.is_file() {
-        let mut open = OpenOptions::new().write(true).open(file)?;
-        let length = usize::try_from(open.metadata()?.len()).unwrap_or(INPUT_BYTES).min(INPUT_BYTES);
-        let mut nothing = vec![b'0'; length];
-        open.write_all(&nothing)?;
-        open.sync_all()?;
-        nothing.zeroize();
+    if !std::fs::metadata(file)?.is_file() {
+        return Ok(());
     }
-    std::fs::remove_file(file)
+    let target = std::fs::canonicalize(file)?;
+    let mut open = OpenOptions::new().write(true).open(&target)?;
+    let length = usize::try_from(open.metadata()?.len()).unwrap_or(INPUT_BYTES).min(INPUT_BYTES);
+    open.write_all(&vec![b'0'; length])?;
+    open.sync_all()?;
+    std::fs::remove_file(&target)?;
+    match std::fs::symlink_metadata(file) {
+        Ok(left) if left.is_symlink() => std::fs::remove_file(file),
+        _ => Ok(()),
+    }
 }
 
 /// The store of the former site: its lines are not this one's, and what it has not told is not for this one's office. What

@@ -45,10 +45,12 @@ pub(super) const DROPPED_AT_ONCE: u64 = 4_096;
 const EVENT_BYTES: u64 = 120;
 /// What a total by a short name takes in a message, mostly.
 const SHORT_BYTES: usize = 16;
-/// Session totals that are put down in one commit, and more only where they are of one line, whose record is made of
-/// them. Others need not stand or fall together, and until a commit is over the engine holds every page that it
-/// replaced.
-const SESSIONS_PER_COMMIT: usize = 32;
+/// Session totals that are put down in one commit: all that a site of 200 subscribers reads at once.
+const SESSIONS_PER_COMMIT: usize = 256;
+/// The same of a larger site, and more only where they are of one line, whose record is made of them. Others need not stand or
+/// fall together; until a commit is over the engine holds every page that it replaced, and a large site's agent has no room for
+/// many of these.
+const SESSIONS_OF_MANY_PER_COMMIT: usize = 32;
 
 impl LaneSizes {
     /// The positions that are sealed and not forgotten.
@@ -233,11 +235,13 @@ impl Flash {
         for (counted, is_historical) in sessions {
             by_line.entry(&counted.total.line).or_default().push((*counted, *is_historical));
         }
+        let is_large = sessions.len().max(periods.len()) > SESSIONS_PER_COMMIT;
+        let most = if is_large { SESSIONS_OF_MANY_PER_COMMIT } else { SESSIONS_PER_COMMIT };
         let (mut part, mut records) = (Vec::new(), Vec::new());
         for (line, of_line) in by_line {
             part.extend(of_line);
             records.extend(periods.get_key_value(line));
-            if part.len().max(records.len()) >= SESSIONS_PER_COMMIT {
+            if part.len().max(records.len()) >= most {
                 self.put_some_usage(&std::mem::take(&mut part), &std::mem::take(&mut records))?;
             }
         }

@@ -105,12 +105,14 @@ async fn an_answer_that_was_lost_costs_nothing_but_the_command_again() {
 async fn a_file_with_a_ticket_is_gone_once_it_is_used_up_and_not_before() {
     let (directory, office) = (Directory::new(), Office::start().await);
     let path = directory.settings("");
-    let file = directory.0.join("nyeri-01.ticket");
-    let text = format!(
-        "# For site nyeri-01.\n#   sudo tawi-agent enrol --file this\n\n{}\n",
-        office.ticket(SITE, 1).to_text()
-    );
-    std::fs::write(&file, text).unwrap();
+    let (file, kept) = (directory.0.join("nyeri-01.ticket"), directory.0.join("carried.ticket"));
+    let ticket = office.ticket(SITE, 1).to_text();
+    let text = format!("# For site nyeri-01.\n#   sudo tawi-agent enrol --file this\n\n{ticket}\n");
+    std::fs::write(&kept, text).unwrap();
+    // What is named leads to the file, and the file has another name besides.
+    std::os::unix::fs::symlink(&kept, &file).unwrap();
+    let other_name = directory.0.join("other");
+    std::fs::hard_link(&kept, &other_name).unwrap();
     let arguments = ["enrol", "--file", file.to_str().unwrap()];
     office.answers(Way::Refused(403, "unknown_token"));
     let (code, said) = run(&arguments, &path, "").await;
@@ -119,7 +121,9 @@ async fn a_file_with_a_ticket_is_gone_once_it_is_used_up_and_not_before() {
     office.answers(Way::Right);
     let (code, said) = run(&arguments, &path, "").await;
     assert_eq!(code, Some(0), "{said}");
-    assert!(!file.exists());
+    assert!(!kept.exists() && file.symlink_metadata().is_err(), "the file and what leads to it");
+    let left = std::fs::read_to_string(&other_name).unwrap();
+    assert!(!left.contains(&ticket) && left.bytes().all(|byte| byte == b'0'), "it is overwritten: {left}");
     let (code, said) = run(&arguments, &path, "").await;
     assert!(code == Some(2) && said.contains("cure: "), "{said}");
 }

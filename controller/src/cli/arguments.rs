@@ -57,6 +57,7 @@ Prints one line on standard output when everything is up:
 SIGTERM and SIGINT end it; open requests may finish.")]
     Serve,
     /// Settings
+    #[command(after_help = "Example:\n  tawi-controller config check --config ./controller.toml")]
     Config {
         /// What about them.
         #[command(subcommand)]
@@ -122,6 +123,10 @@ SIGTERM and SIGINT end it; open requests may finish.")]
         command: TokenCommand,
     },
     /// M-Pesa
+    #[command(after_help = "Examples:
+  tawi-controller mpesa doctor
+  tawi-controller mpesa balance
+  tawi-controller mpesa register-urls")]
     Mpesa {
         /// What about it.
         #[command(subcommand)]
@@ -134,6 +139,7 @@ SIGTERM and SIGINT end it; open requests may finish.")]
         command: SmsCommand,
     },
     /// Who changed what, and when
+    #[command(after_help = "Example:\n  tawi-controller audit list --limit 20")]
     Audit {
         /// What about it.
         #[command(subcommand)]
@@ -164,6 +170,9 @@ SIGTERM and SIGINT end it; open requests may finish.")]
         command: TopUpCommand,
     },
     /// Customers
+    #[command(
+        after_help = "Example:\n  tawi-controller customer add --name \"Corner Shop\" --phone 0712345678"
+    )]
     Customer {
         /// What about them.
         #[command(subcommand)]

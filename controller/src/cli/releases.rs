@@ -62,17 +62,20 @@ pub(super) fn new_key(directory: &Path, output: Output) -> Result<(), Failure> {
 /// A file that was not there.
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let mut file = opened.map_err(|error| {
-        let cure = match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                "it is not overwritten: name another, or move it away if it is really not needed"
-            }
-            _ => "name a place that you may write to",
-        };
-        Failure::refused(format!("{}: {error}\n  cure: {cure}", path.display()))
-    })?;
+    let mut file = opened.map_err(|error| taken(path, &error))?;
     file.write_all(bytes)?;
     Ok(file.sync_all()?)
+}
+
+/// Why a new file cannot be made there.
+fn taken(path: &Path, error: &io::Error) -> Failure {
+    let cure = match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            "it is not overwritten: name another, or move it away if it is really not needed"
+        }
+        _ => "name a place that you may write to",
+    };
+    Failure::refused(format!("{}: {error}\n  cure: {cure}", path.display()))
 }
 
 fn read_key(path: &Path) -> Result<SigningKey, Failure> {
@@ -112,6 +115,10 @@ pub(super) fn sign(arguments: &SignArguments, output: Output) -> Result<(), Fail
     let key = read_key(key)?;
     let oldest_version: Version =
         oldest_version.parse().map_err(|error| Failure::refused(format!("--oldest-version: {error}")))?;
+    // Compressing takes a while: what stands in the way is said before.
+    if out.symlink_metadata().is_ok() {
+        return Err(taken(out, &io::ErrorKind::AlreadyExists.into()));
+    }
     let program = read_program(binary)?;
     let mark = Mark::find(&program).ok_or_else(|| {
         let cure = "name the program that cargo built, target/…/release/tawi-agent";

@@ -16,6 +16,7 @@ use crate::commands::remote::{DoctorReport, Watched, new_command};
 use crate::commands::{self, Command, Ordered, Standing, answers};
 use crate::ids::{CommandId, SiteId};
 use crate::sites;
+use crate::web::display;
 
 /// How often the database is asked.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -69,7 +70,8 @@ impl Shell {
             }
             text.clone_into(&mut last);
             let Some(seen) = Watched::read(text) else { return };
-            let words = [vec![seen.summary], seen.problems].concat().join("\n  ");
+            let at = display::clock_time(self.controller.clock.now());
+            let words = [vec![format!("{at}  {}", seen.summary)], seen.problems].concat().join("\n  ");
             let value = serde_json::from_str::<Value>(text).unwrap_or_default();
             // Whoever reads no more is told no more; the site goes on for a while.
             let _ = self.output.say(&words, &value);

@@ -18,6 +18,7 @@ mod store;
 mod template;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::mem::take;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,6 +67,8 @@ pub struct Played {
     pub messages: u64,
     /// How often what happened.
     pub kinds: BTreeMap<String, u64>,
+    /// Of all that happened and of each byte that arrived, in order.
+    pub digest: u64,
 }
 
 impl Played {
@@ -81,7 +84,15 @@ impl Played {
             bytes: self.bytes + other.bytes,
             messages: self.messages + other.messages,
             kinds: self.kinds,
+            // In whichever order worlds end.
+            digest: self.digest ^ other.digest,
         }
+    }
+
+    fn digest(&mut self, what: impl Hash) {
+        let mut hasher = DefaultHasher::new();
+        (self.digest, what).hash(&mut hasher);
+        self.digest = hasher.finish();
     }
 
     /// What must come in every simulation that is long enough, and did not.
@@ -234,6 +245,7 @@ impl World {
     /// It happened, to whomever.
     fn note(&mut self, kind: &'static str, who: &str) {
         *self.played.kinds.entry(kind.to_owned()).or_default() += 1;
+        self.played.digest((self.played.steps, kind, who));
         self.tell(who, || format!("-- {kind}"));
         self.trail.push(format!("{}: {kind} {who}", self.played.steps));
     }
@@ -271,6 +283,7 @@ impl World {
     async fn hear(&mut self, spoken: Vec<Spoken>) {
         for word in &spoken {
             self.note_hello(word);
+            self.played.digest((word.site.as_str(), &word.bytes, word.is_light));
             self.tell(word.site.as_str(), || {
                 let light = if word.is_light { " lightly" } else { "" };
                 format!("> {:?}{light}", UpMessage::decode(&word.bytes))
@@ -290,6 +303,7 @@ impl World {
         let told = word.clone();
         site.hear(word).await;
         self.played.messages += 1;
+        self.played.digest((&told.topic, &told.bytes));
         self.tell(&who, || format!("< {:?}", DownMessage::decode(&told.bytes)));
     }
 
