@@ -108,14 +108,17 @@ async fn a_watch_with_a_restart_in_the_middle(world: &mut World) -> anyhow::Resu
     let mut watching = start(world, &["site", "watch", SITE, "--seconds", "12"])?;
     let mut lines = BufReader::new(watching.stdout.take().context("standard output")?).lines();
     let first = timeout(WITHIN, lines.next_line()).await??.context("a line")?;
-    ensure!(first.starts_with("connected"), "{first}");
+    let is_summary = |line: &str| {
+        line.split_once("  ").is_some_and(|(at, said)| at.len() == 12 && said.starts_with("connected"))
+    };
+    ensure!(is_summary(&first), "{first}");
     world.kill_agent(0).await?;
     stories::wait_for_site(&world.office, SITE, false).await?;
     world.start_agent(0).await?;
     let rest = async {
         let mut seen = 0;
         while let Some(line) = lines.next_line().await? {
-            seen += usize::from(line.starts_with("connected"));
+            seen += usize::from(is_summary(&line));
         }
         Ok::<_, anyhow::Error>(seen)
     };

@@ -236,9 +236,11 @@ fn ask_for_ticket() -> Result<Ticket, Problem> {
 }
 
 /// Overwrites a file and removes it, with the link that leads to it. What flash keeps of it below is worth nothing: the token is
-/// used up. What is no file, such as `/dev/stdin`, keeps none.
+/// used up. What is no file keeps none, and names that the system gives, such as `/dev/stdin`, are not ours to take away, nor
+/// what was led into them.
 fn wipe(file: &Path) -> io::Result<()> {
-    if !std::fs::metadata(file)?.is_file() {
+    let is_of_system = ["/dev", "/proc"].iter().any(|place| file.starts_with(place));
+    if is_of_system || !std::fs::metadata(file)?.is_file() {
         return Ok(());
     }
     let target = std::fs::canonicalize(file)?;

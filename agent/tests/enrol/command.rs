@@ -129,6 +129,16 @@ async fn a_file_with_a_ticket_is_gone_once_it_is_used_up_and_not_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_system_names_is_read_and_stays() {
+    let (directory, office) = (Directory::new(), Office::start().await);
+    let path = directory.settings("");
+    let ticket = office.ticket(SITE, 1).to_text();
+    let (code, said) = run(&["enrol", "--file", "/dev/stdin"], &path, &ticket).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(std::path::Path::new("/dev/stdin").symlink_metadata().is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_device_of_another_site_becomes_this_one_only_when_somebody_says_so() {
     let (directory, office) = (Directory::new(), Office::start().await);
     let path = directory.settings("");
