@@ -606,5 +606,17 @@ fn loopback() -> SocketAddr {
 /// # Errors
 /// When the loopback has none.
 pub async fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(tokio::net::TcpListener::bind(loopback()).await?.local_addr()?)
+    let ids = tawi_shared::IdSource::system();
+    for _ in 0..TRIES {
+        let port = u16::try_from(FIRST_PORT + ids.number() % PORTS)?;
+        if let Ok(listener) = tokio::net::TcpListener::bind((loopback().ip(), port)).await {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    anyhow::bail!("{TRIES} ports of the loopback are taken")
 }
+
+/// Below those that Linux gives to connections that go out: one of these would be taken before its program starts, now and then.
+const FIRST_PORT: u64 = 12_000;
+const PORTS: u64 = 20_000;
+const TRIES: u32 = 100;
