@@ -7,8 +7,9 @@
 //! ```
 //!
 //! So the backlog takes no more than nine tenths of the hour's bytes out of any hour, wherever that begins, and what is fresh no more
-//! than all of them, as the twentieth that is not earned is there for the telling that empties the purse; but for what is told again
-//! after a cut, and for a start of the agent, which begins with a full purse. What may not wait (hello, answers, events, state) is said in any case; it is paid all the same, and the
+//! than all of them, as the twentieth that is not earned is there for the telling that empties the purse; but for one record or
+//! telling that is larger than that twentieth, for what is told again after a cut, and for a start of the agent, which begins with a
+//! full purse. What may not wait (hello, answers, events, state) is said in any case; it is paid all the same, and the
 //! rest waits the longer for it, up to a floor that no debt takes away: fresh totals once in an hour, a record of the backlog in a
 //! quarter of one, and 16 kB an hour of what head office asked to know, so that a doctor's answer always comes. No debt is larger
 //! than the purse, or than one large record where that is more. What is told is charged by its size at once, and set right by what
